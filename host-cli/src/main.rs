@@ -1,0 +1,2 @@
+//! `daleel`.
+fn main() {}
