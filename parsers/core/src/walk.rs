@@ -127,7 +127,8 @@ impl<'a> Walk<'a> {
         self.filled = self.filled.saturating_sub(self.at);
         self.base = self.base.saturating_add(self.at as u64);
         self.at = 0;
-        let wanted = wanted.clamp(WINDOW_BYTES, WINDOW_LIMIT);
+        // A window's worth beyond what was asked for: moving the unparsed bytes must always buy progress.
+        let wanted = wanted.saturating_add(WINDOW_BYTES).min(WINDOW_LIMIT);
         let from = self.base.saturating_add(self.filled as u64);
         let to = self.base.saturating_add(wanted as u64).min(self.segment_end);
         if from >= to {
@@ -251,7 +252,7 @@ impl Iterator for Walk<'_> {
             }
             let unparsed = self.filled.saturating_sub(self.at);
             if unparsed == 0 {
-                self.fill(WINDOW_BYTES);
+                self.fill(0);
                 if self.filled == 0 {
                     continue;
                 }

@@ -1,0 +1,269 @@
+//! How one frame follows another: by the recorder's clock, by the counter beside it, and by both together.
+//!
+//! The two agree when some number of counter wraps makes the counter's step fit the step of the whole-second stamps to within a second.
+//! Where they do not, the frame number and the usual distance between frames tell which of the two moved.
+
+use daleel_core::StoredTime;
+
+/// How far a counter may be off the stamps before it is taken for a moved clock, in milliseconds. Below it the two drift
+/// apart, or the clock is being slewed, and only the times' uncertainty grows.
+const STEP_MIN_MS: i64 = 250;
+/// How far a stored counter may go back between frames that are merely out of order, in milliseconds.
+const REORDER_MAX_MS: i64 = 500;
+
+/// What a frame says about its time, with the counter made continuous over the clip. The input of [`resolve`](crate::resolve).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Continuous counter in ticks; starts at 0 with the clip.
+    pub ticks: i64,
+    /// Whole seconds since 1970 of the recorder's clock, where the frame has a valid stamp.
+    pub second: Option<i64>,
+    /// Milliseconds within the second, where stored apart.
+    pub millisecond: Option<u16>,
+    /// True when `ticks` does not continue the stored counter here.
+    pub restarted: bool,
+    /// True when the stored counter wrapped since the frame before: its true modulus may be one tick less.
+    pub wrapped: bool,
+}
+
+/// How a frame follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// The first frame.
+    First,
+    /// It follows after this many ticks.
+    Continues {
+        /// Ticks since the frame before.
+        delta: i64,
+    },
+    /// Footage is missing between the two, or none was recorded.
+    Gap {
+        /// Milliseconds without footage.
+        milliseconds: i64,
+    },
+    /// The recorder's clock was moved between the two; the counter, or the frame numbers, ran on.
+    Step {
+        /// By how much the clock moved against the footage, in milliseconds; negative is backwards.
+        by_milliseconds: i64,
+        /// Ticks since the frame before by the counter, where it ran on.
+        delta: Option<i64>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    second: Option<i64>,
+    counter: Option<u64>,
+    number: Option<u32>,
+    ticks: i64,
+}
+
+/// Follows the frames of one channel.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    gap_ms: i64,
+    ticks_per_second: i64,
+    last: Option<Last>,
+    /// Bounds of `clock - ticks`, in ticks, that all frames since the last break allow.
+    phase: Option<(i64, i64)>,
+    /// Ticks between frames, from the stream's frame rate or from what came before.
+    usual: i64,
+}
+
+impl Pace {
+    /// Follows frames whose counter has `ticks_per_second`; a distance of more than `gap_ms` milliseconds is a gap.
+    pub const fn new(ticks_per_second: u32, gap_ms: u32) -> Self {
+        Self {
+            gap_ms: gap_ms as i64,
+            ticks_per_second: if ticks_per_second == 0 { 1000 } else { ticks_per_second as i64 },
+            last: None,
+            phase: None,
+            usual: 0,
+        }
+    }
+
+    /// Ticks in a second.
+    pub const fn ticks_per_second(&self) -> i64 {
+        self.ticks_per_second
+    }
+
+    /// Takes in the next frame. After [`Pacing::Gap`] and [`Pacing::Step`] the stamp's ticks start at 0 again: a clip ends there.
+    pub fn next(&mut self, time: &StoredTime, number: Option<u32>, rate: Option<u8>) -> (Pacing, Stamp) {
+        let second = time.second.map(|time| time.millis().div_euclid(1000));
+        let counter = time.counter.map(|counter| counter.value);
+        if let Some(rate) = rate {
+            self.usual = self.ticks_per_second.checked_div(i64::from(rate)).unwrap_or(self.usual);
+        }
+        let (pacing, mut stamp) = match self.last {
+            None => (Pacing::First, Stamp::at(0, second)),
+            Some(last) => {
+                let modulus = time.counter.map_or(0, |counter| counter.modulus);
+                self.follow(last, second, counter, modulus, number)
+            }
+        };
+        if matches!(pacing, Pacing::Gap { .. } | Pacing::Step { .. }) {
+            stamp = Stamp::at(0, second);
+            self.phase = None;
+        }
+        stamp.millisecond = time.millisecond;
+        self.narrow(&stamp);
+        self.last = Some(Last { second, counter, number, ticks: stamp.ticks });
+        (pacing, stamp)
+    }
+
+    fn follow(
+        &mut self,
+        last: Last,
+        second: Option<i64>,
+        counter: Option<u64>,
+        modulus: u64,
+        number: Option<u32>,
+    ) -> (Pacing, Stamp) {
+        let clock = last.second.zip(second).map(|(a, b)| b.saturating_sub(a).saturating_mul(self.ticks_per_second));
+        let modulus = i64::try_from(modulus).unwrap_or(0);
+        let ran = last.counter.zip(counter).filter(|_| modulus > 0).map(|(a, b)| {
+            let (a, b) = (i64::try_from(a).unwrap_or(0), i64::try_from(b).unwrap_or(0));
+            b.saturating_sub(a).rem_euclid(modulus)
+        });
+        let consecutive = match last.number.zip(number) {
+            Some((a, b)) => b == a.wrapping_add(1) || b == a,
+            None => true,
+        };
+        match (clock, ran) {
+            (Some(clock), Some(ran)) => match self.agree(clock, ran, modulus) {
+                Some(delta) => self.continues(last, second, delta, delta >= ran && ran != delta || wraps(last, counter)),
+                None => self.disagree(last, second, clock, ran, consecutive),
+            },
+            (None, Some(ran)) if self.is_usual(ran) => self.continues(last, second, ran, wraps(last, counter)),
+            (Some(clock), None) if clock >= 0 => self.continues(last, second, clock, false),
+            (Some(clock), None) => self.step(clock, None),
+            _ => self.restarts(last, second),
+        }
+    }
+
+    /// The counter's step with the number of wraps that fits the clock's, if one does.
+    fn agree(&self, clock: i64, ran: i64, modulus: i64) -> Option<i64> {
+        let wraps = clock.saturating_sub(ran).saturating_add(modulus.div_euclid(2)).checked_div_euclid(modulus)?;
+        [wraps, wraps.saturating_sub(1), wraps.saturating_add(1)]
+            .into_iter()
+            .map(|wraps| ran.saturating_add(wraps.saturating_mul(modulus)))
+            .find(|delta| clock.saturating_sub(*delta).saturating_abs() < self.ticks_per_second)
+            .filter(|delta| *delta > self.ticks(REORDER_MAX_MS).saturating_neg())
+    }
+
+    fn ticks(&self, milliseconds: i64) -> i64 {
+        milliseconds.saturating_mul(self.ticks_per_second).div_euclid(1000)
+    }
+
+    fn milliseconds(&self, ticks: i64) -> i64 {
+        ticks.saturating_mul(1000).checked_div(self.ticks_per_second).unwrap_or(0)
+    }
+
+    /// True when a distance is one that frames of this stream have.
+    fn is_usual(&self, ticks: i64) -> bool {
+        ticks > 0 && ticks <= self.usual.saturating_mul(4).max(self.ticks(500))
+    }
+
+    fn continues(&mut self, last: Last, second: Option<i64>, delta: i64, wrapped: bool) -> (Pacing, Stamp) {
+        if self.milliseconds(delta) > self.gap_ms {
+            return (Pacing::Gap { milliseconds: self.milliseconds(delta) }, Stamp::at(0, second));
+        }
+        let stamp = Stamp { wrapped, ..Stamp::at(last.ticks.saturating_add(delta), second) };
+        if let Some(by) = self.off_phase(&stamp)
+            && by.saturating_abs() > self.ticks(STEP_MIN_MS)
+        {
+            return self.step(by.saturating_add(delta), Some(delta));
+        }
+        if delta > 0 {
+            self.usual = delta;
+        }
+        (Pacing::Continues { delta }, stamp)
+    }
+
+    fn disagree(
+        &mut self,
+        last: Last,
+        second: Option<i64>,
+        clock: i64,
+        ran: i64,
+        consecutive: bool,
+    ) -> (Pacing, Stamp) {
+        if consecutive && self.is_usual(ran) {
+            return self.step(clock, Some(ran));
+        }
+        if (0..=self.ticks_per_second).contains(&clock) {
+            return self.restarts(last, second);
+        }
+        if clock > 0 && self.milliseconds(clock) > self.gap_ms {
+            return (Pacing::Gap { milliseconds: self.milliseconds(clock) }, Stamp::at(0, second));
+        }
+        if clock > 0 {
+            return self.restarts_after(last, second, clock);
+        }
+        self.step(clock, None)
+    }
+
+    /// The clock moved by `clock` ticks while the footage moved by `delta`.
+    fn step(&self, clock: i64, delta: Option<i64>) -> (Pacing, Stamp) {
+        let by = clock.saturating_sub(delta.unwrap_or(self.usual));
+        (Pacing::Step { by_milliseconds: self.milliseconds(by), delta }, Stamp::at(0, None))
+    }
+
+    /// The counter is of no use here; the frame is taken to follow at the usual distance.
+    fn restarts(&mut self, last: Last, second: Option<i64>) -> (Pacing, Stamp) {
+        let usual = if self.usual > 0 { self.usual } else { self.ticks(40) };
+        self.restarts_after(last, second, usual)
+    }
+
+    fn restarts_after(&mut self, last: Last, second: Option<i64>, delta: i64) -> (Pacing, Stamp) {
+        self.phase = None;
+        let stamp = Stamp { restarted: true, ..Stamp::at(last.ticks.saturating_add(delta), second) };
+        (Pacing::Continues { delta }, stamp)
+    }
+
+    /// By how many ticks the clock is off what the frames so far allow; `None` when it is not.
+    fn off_phase(&self, stamp: &Stamp) -> Option<i64> {
+        let ((low, high), (own_low, own_high)) = self.phase.zip(stamp.phase(self.ticks_per_second))?;
+        if own_low > high {
+            Some(own_low.saturating_sub(high))
+        } else if own_high < low {
+            Some(own_high.saturating_sub(low))
+        } else {
+            None
+        }
+    }
+
+    fn narrow(&mut self, stamp: &Stamp) {
+        let Some((own_low, own_high)) = stamp.phase(self.ticks_per_second) else { return };
+        self.phase = Some(match self.phase {
+            Some((low, high)) if !stamp.restarted && own_low <= high && own_high >= low => {
+                (low.max(own_low), high.min(own_high))
+            }
+            _ => (own_low, own_high),
+        });
+    }
+}
+
+/// True when the stored value went down: the counter passed its modulus.
+fn wraps(last: Last, counter: Option<u64>) -> bool {
+    last.counter.zip(counter).is_some_and(|(a, b)| b < a)
+}
+
+impl Stamp {
+    const fn at(ticks: i64, second: Option<i64>) -> Self {
+        Self { ticks, second, millisecond: None, restarted: false, wrapped: false }
+    }
+
+    /// Bounds of `clock - ticks` that this stamp alone allows, both included.
+    pub(crate) fn phase(&self, ticks_per_second: i64) -> Option<(i64, i64)> {
+        let start = self.second?.checked_mul(ticks_per_second)?.checked_sub(self.ticks)?;
+        Some(match self.millisecond {
+            Some(ms) => {
+                let within = i64::from(ms).checked_mul(ticks_per_second)?.div_euclid(1000);
+                let at = start.checked_add(within)?;
+                (at, at.checked_add(ticks_per_second.div_euclid(1000).saturating_sub(1).max(0))?)
+            }
+            None => (start, start.checked_add(ticks_per_second.saturating_sub(1))?),
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! The time of every frame of a clip, with its uncertainty.
+//!
+//! A frame stamped with second `s` and counter `m` says that the phase `c = clock - m` lies in `[s, s + 1 s) - m`. The phase is the same for
+//! all frames as long as clock and counter run evenly, so the statements of neighbours narrow each other down: from the frames before
+//! and from the frames behind. The bounds are let out a little with time (clock and counter drift) and at every counter wrap
+//! (a modulus of 65535 has been seen where 65536 is documented). Where the statements before and behind a frame exclude
+//! each other the clock was moved a little somewhere near, and the frame's interval covers both.
+
+use daleel_core::CivilTime;
+
+use crate::pace::Stamp;
+
+/// Clock and counter may drift apart by this much: one part in 8192.
+const DRIFT_SHIFT: u32 = 13;
+
+/// Where a frame's time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The frame's own stamp with its milliseconds.
+    OwnStamp,
+    /// The frame's own whole-second stamp, narrowed down by the counter.
+    OwnStampAndCounter,
+    /// The counter, from the nearest frames that have a stamp.
+    Counter,
+    /// Nothing tells.
+    None,
+}
+
+impl TimeSource {
+    /// The published name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnStamp => "own-stamp",
+            Self::OwnStampAndCounter => "own-stamp+counter",
+            Self::Counter => "counter",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A frame's time on the recorder's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The middle of the interval; `None` for an undated clip.
+    pub time: Option<CivilTime>,
+    /// The true reading of the recorder's clock lies within this many milliseconds of `time`.
+    pub uncertainty_ms: u64,
+    /// Where it comes from.
+    pub source: TimeSource,
+}
+
+type Bounds = Option<(i64, i64)>;
+
+/// Resolves the stamps of one clip. `after` is the stamp of a frame behind the clip whose counter ran on while the clock moved: it tells which of
+/// the last frames may already have been stamped by the moved clock.
+pub fn resolve(stamps: &[Stamp], ticks_per_second: i64, after: Option<Stamp>) -> Vec<Resolved> {
+    let mut backward = vec![None; stamps.len()];
+    let mut bounds: Bounds = after.and_then(|stamp| stamp.phase(ticks_per_second));
+    let mut behind: Option<&Stamp> = after.as_ref();
+    for (stamp, slot) in stamps.iter().zip(backward.iter_mut()).rev() {
+        let carried = match behind {
+            Some(next) if !next.restarted => loosen(bounds, stamp, next),
+            _ => None,
+        };
+        bounds = meet(carried, stamp.phase(ticks_per_second));
+        *slot = bounds;
+        behind = Some(stamp);
+    }
+    let mut out = Vec::with_capacity(stamps.len());
+    let mut bounds: Bounds = None;
+    let mut before: Option<&Stamp> = None;
+    for (stamp, back) in stamps.iter().zip(backward) {
+        let carried = match before {
+            Some(last) if !stamp.restarted => loosen(bounds, last, stamp),
+            _ => None,
+        };
+        bounds = meet(carried, stamp.phase(ticks_per_second));
+        out.push(interval(stamp, bounds, back, ticks_per_second));
+        before = Some(stamp);
+    }
+    out
+}
+
+/// Bounds carried from one frame to its neighbour.
+fn loosen(bounds: Bounds, first: &Stamp, second: &Stamp) -> Bounds {
+    let (low, high) = bounds?;
+    let apart = second.ticks.saturating_sub(first.ticks).saturating_abs();
+    // Whole drift steps only: one tick at a boundary of 8192 ticks.
+    let drift = (second.ticks >> DRIFT_SHIFT).saturating_sub(first.ticks >> DRIFT_SHIFT).saturating_abs();
+    let wraps = if second.wrapped { (apart >> 16).saturating_add(1) } else { 0 };
+    let slack = drift.saturating_add(wraps);
+    Some((low.saturating_sub(slack), high.saturating_add(slack)))
+}
+
+/// What both allow; the frame's own statement alone where they exclude each other.
+fn meet(carried: Bounds, own: Bounds) -> Bounds {
+    match (carried, own) {
+        (Some((low, high)), Some((own_low, own_high))) if own_low <= high && own_high >= low => {
+            Some((low.max(own_low), high.min(own_high)))
+        }
+        (carried, None) => carried,
+        (_, own) => own,
+    }
+}
+
+fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: i64) -> Resolved {
+    let both = match (forward, backward) {
+        (Some((a, b)), Some((c, d))) if a.max(c) <= b.min(d) => Some((a.max(c), b.min(d))),
+        (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+        (one, None) | (None, one) => one,
+    };
+    let Some((low, high)) = both else {
+        return Resolved { time: None, uncertainty_ms: 0, source: TimeSource::None };
+    };
+    let clock = |phase: i64| stamp.ticks.saturating_add(phase);
+    let millis = |ticks: i64| {
+        let wide = i128::from(ticks).saturating_mul(1000).div_euclid(i128::from(ticks_per_second.max(1)));
+        i64::try_from(wide).unwrap_or(i64::MAX)
+    };
+    let (from, to) = (millis(clock(low)), millis(clock(high)));
+    let middle = from.saturating_add(to.saturating_sub(from).div_euclid(2));
+    let reach = to.saturating_sub(middle).max(1).unsigned_abs();
+    let source = match (stamp.second, stamp.millisecond) {
+        (Some(_), Some(_)) => TimeSource::OwnStamp,
+        (Some(_), None) => TimeSource::OwnStampAndCounter,
+        (None, _) => TimeSource::Counter,
+    };
+    Resolved { time: Some(CivilTime::from_millis(middle)), uncertainty_ms: reach, source }
+}
