@@ -63,6 +63,7 @@ struct Last {
 pub struct Pace {
     gap_ms: i64,
     ticks_per_second: i64,
+    through_steps: bool,
     last: Option<Last>,
     /// Bounds of `clock - ticks`, in ticks, that all frames since the last break allow.
     phase: Option<(i64, i64)>,
@@ -71,11 +72,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Follows frames whose counter has `ticks_per_second`; a distance of more than `gap_ms` milliseconds is a gap.
-    pub const fn new(ticks_per_second: u32, gap_ms: u32) -> Self {
+    /// Follows frames whose counter has `ticks_per_second`; a distance of more than `gap_ms` milliseconds is a gap. With
+    /// `through_steps` the ticks go on where the recorder's clock was moved, otherwise they start anew.
+    pub const fn new(ticks_per_second: u32, gap_ms: u32, through_steps: bool) -> Self {
         Self {
             gap_ms: gap_ms as i64,
             ticks_per_second: if ticks_per_second == 0 { 1000 } else { ticks_per_second as i64 },
+            through_steps,
             last: None,
             phase: None,
             usual: 0,
@@ -87,7 +90,8 @@ impl Pace {
         self.ticks_per_second
     }
 
-    /// Takes in the next frame. After [`Pacing::Gap`] and [`Pacing::Step`] the stamp's ticks start at 0 again: a clip ends there.
+    /// Takes in the next frame. After [`Pacing::Gap`], and after [`Pacing::Step`] unless steps are passed through, the stamp's ticks start
+    /// at 0 again: a clip ends there.
     pub fn next(&mut self, time: &StoredTime, number: Option<u32>, rate: Option<u8>) -> (Pacing, Stamp) {
         let second = time.second.map(|time| time.millis().div_euclid(1000));
         let counter = time.counter.map(|counter| counter.value);
@@ -101,9 +105,17 @@ impl Pace {
                 self.follow(last, second, counter, modulus, number)
             }
         };
-        if matches!(pacing, Pacing::Gap { .. } | Pacing::Step { .. }) {
-            stamp = Stamp::at(0, second);
-            self.phase = None;
+        match (pacing, self.last) {
+            (Pacing::Step { delta, .. }, Some(last)) if self.through_steps => {
+                let ticks = last.ticks.saturating_add(delta.unwrap_or(self.usual).max(1));
+                stamp = Stamp { restarted: true, ..Stamp::at(ticks, second) };
+                self.phase = None;
+            }
+            (Pacing::Gap { .. } | Pacing::Step { .. }, _) => {
+                stamp = Stamp::at(0, second);
+                self.phase = None;
+            }
+            _ => {}
         }
         stamp.millisecond = time.millisecond;
         self.narrow(&stamp);
@@ -131,7 +143,9 @@ impl Pace {
         };
         match (clock, ran) {
             (Some(clock), Some(ran)) => match self.agree(clock, ran, modulus) {
-                Some(delta) => self.continues(last, second, delta, delta >= ran && ran != delta || wraps(last, counter)),
+                // A clock set forward by some wraps of the counter looks like a gap; the footage itself runs on.
+                Some(delta) if delta > ran && consecutive && self.is_usual(ran) => self.step(clock, Some(ran)),
+                Some(delta) => self.continues(last, second, delta, delta > ran || wraps(last, counter)),
                 None => self.disagree(last, second, clock, ran, consecutive),
             },
             (None, Some(ran)) if self.is_usual(ran) => self.continues(last, second, ran, wraps(last, counter)),

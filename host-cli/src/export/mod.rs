@@ -1,0 +1,17 @@
+//! What `extract` writes: clips, frames files, native streams, sound, and the records of them.
+//!
+//! One recording at a time, one pass over its stream: frames go into a clip's .mp4 as they are found, and what is known of them
+//! into its frames file when the clip ends. The contract is `docs/schemas/extract.md`.
+
+pub mod hashed;
+mod journal;
+mod lane;
+mod plan;
+pub mod records;
+mod recording;
+mod write;
+
+pub use journal::{Journal, RecordingDone, finish_folder};
+pub use lane::Cutting;
+pub use plan::{Wanted, plan};
+pub use recording::{Options, export};

@@ -1,0 +1,122 @@
+//! Which frames of a recording `--from` and `--to` ask for: a first pass over its stream that writes nothing.
+//!
+//! Footage is cut at the key frame at or before the wanted time, so that what is given out can be decoded.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use daleel_core::{CivilTime, FrameKind, Recorder, Recording, Stream, Walk, WalkItem};
+use daleel_timeline::{Pace, Pacing, Stamp, resolve};
+
+use super::lane::Cutting;
+use crate::interrupt;
+
+/// Logical ranges of the stream that are wanted, by stream channel. A frame is wanted when it begins in one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    ranges: BTreeMap<u32, Vec<Range<u64>>>,
+}
+
+impl Wanted {
+    /// True when a frame of a stream channel that begins at a logical offset is wanted.
+    pub fn contains(&self, channel: u32, start: u64) -> bool {
+        self.ranges.get(&channel).is_some_and(|ranges| ranges.iter().any(|range| range.contains(&start)))
+    }
+
+    /// True when nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.values().all(Vec::is_empty)
+    }
+
+    /// The part of the stream that holds all that is wanted.
+    pub fn span(&self) -> Range<u64> {
+        let all = || self.ranges.values().flatten();
+        let start = all().map(|range| range.start).min().unwrap_or(0);
+        start..all().map(|range| range.end).max().unwrap_or(0).max(start)
+    }
+}
+
+/// Frames of one channel between two cuts.
+struct Run {
+    pace: Pace,
+    /// Start of each frame and whether it is a key frame.
+    frames: Vec<(u64, bool)>,
+    stamps: Vec<Stamp>,
+    end: u64,
+}
+
+/// Finds the frames with a time in `from..=to` and the key frames they need. Undated frames are wanted.
+pub fn plan(
+    recorder: &dyn Recorder,
+    recording: &Recording,
+    stream: &Stream,
+    cutting: Cutting,
+    (from, to): (Option<CivilTime>, Option<CivilTime>),
+) -> Wanted {
+    let mut wanted = Wanted::default();
+    let mut runs: BTreeMap<u32, Run> = BTreeMap::new();
+    let walk = Walk::new(stream, recorder.parser(recording), 0..u64::MAX);
+    for item in walk {
+        if interrupt::arrived() {
+            break;
+        }
+        let WalkItem::Frame(frame) = item else { continue };
+        if !matches!(frame.kind, FrameKind::Video | FrameKind::Still) {
+            continue;
+        }
+        let channel = frame.stream_channel.unwrap_or(0);
+        let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
+        let run = runs.entry(channel).or_insert_with(|| Run {
+            pace: Pace::new(ticks, cutting.gap_ms, cutting.through_steps),
+            frames: Vec::new(),
+            stamps: Vec::new(),
+            end: 0,
+        });
+        let (pacing, stamp) = run.pace.next(&frame.time, frame.number, frame.rate);
+        let cut = match pacing {
+            Pacing::Gap { .. } => true,
+            Pacing::Step { .. } => !cutting.through_steps,
+            _ => run.frames.len() >= super::lane::CLIP_FRAMES_MAX && frame.key,
+        };
+        if cut {
+            run.close(channel, (from, to), &mut wanted);
+        }
+        run.frames.push((frame.start(), frame.key));
+        run.stamps.push(stamp);
+        run.end = frame.end();
+    }
+    for (channel, run) in &mut runs {
+        run.close(*channel, (from, to), &mut wanted);
+    }
+    wanted
+}
+
+impl Run {
+    fn close(&mut self, channel: u32, (from, to): (Option<CivilTime>, Option<CivilTime>), wanted: &mut Wanted) {
+        let times = resolve(&self.stamps, self.pace.ticks_per_second(), None);
+        let ranges = wanted.ranges.entry(channel).or_default();
+        let mut key = None;
+        let mut open: Option<Range<u64>> = None;
+        for ((start, is_key), time) in self.frames.iter().zip(times) {
+            if *is_key {
+                key = Some(*start);
+            }
+            let inside = time.time.is_none_or(|time| {
+                from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to)
+            });
+            match (&mut open, inside) {
+                (None, true) => open = Some(key.unwrap_or(*start)..start.saturating_add(1)),
+                (Some(range), true) => range.end = start.saturating_add(1),
+                (Some(range), false) => {
+                    ranges.push(range.start..*start);
+                    open = None;
+                }
+                (None, false) => {}
+            }
+        }
+        if let Some(range) = open {
+            ranges.push(range.start..self.end);
+        }
+        self.frames.clear();
+        self.stamps.clear();
+    }
+}

@@ -1,0 +1,458 @@
+//! One recording's stream, frame by frame, into clips.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use daleel_core::{
+    CivilTime, Codec, Extent, ExtentMap, Finding, FindingKind, Findings, Frame, FrameKind, Ranges,
+    Reason, Recorder, Recording, SkipKind, Stream, Walk, WalkItem,
+};
+use daleel_media::AudioTrack;
+use daleel_timeline::resolve;
+use smallvec::SmallVec;
+
+use super::{
+    hashed::HashedFile,
+    journal::RecordingDone,
+    lane::{CLIP_FRAMES_MAX, Clip, Cut, Cutting, FrameRecord, Lane, SideAudio, Target},
+    plan::Wanted,
+    write::{Folder, close},
+};
+use crate::{
+    exit::{Exit, Failure},
+    interrupt,
+};
+
+/// Sound more than this before the first picture does not belong to the clip.
+const SOUND_BEFORE_MS: i64 = 2000;
+/// Sound whose counter is further from the picture's than this is placed by order instead.
+const SOUND_APART_MS: i64 = 10_000;
+
+/// What to write.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Output folder.
+    pub out: PathBuf,
+    /// Cutting rules.
+    pub cutting: Cutting,
+    /// Write the native stream beside each clip.
+    pub native: bool,
+}
+
+/// A sound frame waiting for its picture.
+struct Sound {
+    at: u64,
+    end: u64,
+    payload: Ranges,
+    codec: Codec,
+    sample_rate: Option<u32>,
+    channels: u8,
+    counter: Option<u64>,
+    modulus: u64,
+    record: FrameRecord,
+    time: Option<CivilTime>,
+}
+
+/// Frames of one kind in one stream channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct LaneKey {
+    channel: u32,
+    is_still: bool,
+}
+
+struct Export<'a> {
+    recording: &'a Recording,
+    stream: &'a Stream,
+    options: &'a Options,
+    folder: Folder<'a>,
+    lanes: BTreeMap<LaneKey, Lane>,
+    /// Sound without a picture so far, by stream channel.
+    waiting: BTreeMap<u32, Vec<Sound>>,
+    /// Units of each stream channel, neighbours joined: for the native files.
+    units: BTreeMap<u32, Vec<Range<u64>>>,
+    first_channel: Option<u32>,
+    findings: Findings,
+    done: RecordingDone,
+}
+
+/// Writes the clips of one recording. `wanted` limits it to some frames; `position` is told how far the stream is read.
+///
+/// # Errors
+/// When the output cannot be written, the recording's stream is not to be had, or an interrupt arrives: then nothing of this recording
+/// is left behind.
+pub fn export(
+    recorder: &dyn Recorder,
+    recording: &Recording,
+    stream: &Stream,
+    options: &Options,
+    wanted: Option<&Wanted>,
+    mut position: impl FnMut(u64),
+) -> Result<RecordingDone> {
+    let mut export = Export {
+        recording,
+        stream,
+        options,
+        folder: Folder::new(&options.out, recording),
+        lanes: BTreeMap::new(),
+        waiting: BTreeMap::new(),
+        units: BTreeMap::new(),
+        first_channel: None,
+        findings: Findings::default(),
+        done: RecordingDone::new(recording),
+    };
+    // The parser starts at the beginning even when the wanted part does not: what it has learnt there counts.
+    let end = wanted.map_or(u64::MAX, |wanted| wanted.span().end);
+    let mut walk = Walk::new(stream, recorder.parser(recording), 0..end);
+    while let Some(item) = walk.next() {
+        if interrupt::arrived() {
+            export.abandon();
+            return Err(Failure::new(Exit::Interrupted, "interrupted").into());
+        }
+        export.item(item, &walk, wanted)?;
+        position(walk.offset());
+    }
+    export.finish()
+}
+
+impl Export<'_> {
+    fn item(&mut self, item: WalkItem, walk: &Walk<'_>, wanted: Option<&Wanted>) -> Result<()> {
+        match item {
+            WalkItem::Frame(frame) => {
+                let channel = frame.stream_channel.unwrap_or(0);
+                for unit in &frame.units {
+                    self.note_unit(channel, unit);
+                }
+                let is_wanted = wanted.is_none_or(|wanted| wanted.contains(channel, frame.start()));
+                match frame.kind {
+                    FrameKind::Video | FrameKind::Still if is_wanted => self.picture(&frame, walk)?,
+                    // A clip must not run on over frames that were left out.
+                    FrameKind::Video | FrameKind::Still => self.end_lane(channel)?,
+                    FrameKind::Audio if is_wanted => self.sound(&frame, walk)?,
+                    FrameKind::Audio | FrameKind::Auxiliary => {}
+                }
+            }
+            WalkItem::Skipped { kind: SkipKind::Expected, .. } => {}
+            WalkItem::Skipped { range, kind: SkipKind::Damage, why } => {
+                let length = range.end.saturating_sub(range.start);
+                self.note(FindingKind::UnparsedBytes, range, format!("{length} bytes: {why}"));
+            }
+            WalkItem::Hole { range, hole } => {
+                let length = range.end.saturating_sub(range.start);
+                self.note(FindingKind::Hole, range, format!("{length} bytes of the stream are {hole}"));
+                self.lanes.values_mut().for_each(Lane::lost);
+            }
+            WalkItem::Failed { range, error } => {
+                self.note(FindingKind::Hole, range, format!("the stream cannot be read here: {error}"));
+                self.lanes.values_mut().for_each(Lane::lost);
+            }
+        }
+        Ok(())
+    }
+
+    /// A finding about a logical range.
+    fn note(&mut self, kind: FindingKind, range: Range<u64>, text: impl Into<String>) {
+        let at = self.stream.map.map(range).first().copied();
+        let text = format!("{}: {}", self.recording.id, text.into());
+        self.findings.add(Finding { kind, text, at });
+    }
+
+    fn note_unit(&mut self, channel: u32, unit: &Range<u64>) {
+        let units = self.units.entry(channel).or_default();
+        match units.last_mut() {
+            Some(last) if last.end == unit.start => last.end = unit.end,
+            _ => units.push(unit.clone()),
+        }
+    }
+
+    fn record(&self, frame: &Frame) -> FrameRecord {
+        let map = &self.stream.map;
+        let extents = frame.payload.iter().flat_map(|range| map.map(range.clone())).collect();
+        let place = |offset: u64| {
+            map.map(offset..offset.saturating_add(1)).first().map_or(0, |extent| extent.offset())
+        };
+        FrameRecord {
+            extents: join(extents),
+            stored: frame.time.stored.iter().map(|value| (*value, place(value.offset))).collect(),
+            key: frame.key,
+            state: "complete",
+            reason: None,
+        }
+    }
+
+    fn picture(&mut self, frame: &Frame, walk: &Walk<'_>) -> Result<()> {
+        let payload = match walk.bytes(&frame.payload) {
+            Ok(payload) => payload,
+            Err(error) => {
+                self.note(FindingKind::Hole, frame.start()..frame.end(), format!("a frame cannot be read: {error}"));
+                return Ok(());
+            }
+        };
+        let channel = frame.stream_channel.unwrap_or(0);
+        self.first_channel.get_or_insert(channel);
+        let key = LaneKey { channel, is_still: frame.kind == FrameKind::Still };
+        let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
+        let cutting = self.options.cutting;
+        let mut lane = self.lanes.remove(&key).unwrap_or_else(|| Lane::new(cutting, ticks));
+        let (stamp, cut) = lane.follow(frame, &payload);
+        if let Some(cut) = &cut {
+            self.note_cut(frame, cut);
+        }
+        let cut = cut.filter(|cut| !lane.passes(cut));
+        if cut.is_some() {
+            self.close_clip(&mut lane, cut.as_ref())?;
+        }
+        if lane.clip.is_none() {
+            let begins = cut.map(|cut| Reason {
+                supports: true,
+                text: format!("a clip begins here: {}", cut.why),
+                at: self.stream.map.map(frame.start()..frame.end()).first().copied(),
+            });
+            let part = self.folder.part(&self.clip_id(frame));
+            lane.begin(frame, begins, || HashedFile::create(&part))?;
+        }
+        if let Some(why) = &frame.encrypted
+            && lane.clip.as_ref().is_some_and(|clip| clip.frames.is_empty())
+        {
+            self.note(FindingKind::Encrypted, frame.start()..frame.end(), format!("encrypted footage: {why}"));
+        }
+        if let daleel_core::FrameState::Damaged(why) = &frame.state {
+            self.note(FindingKind::DamagedFrame, frame.start()..frame.end(), why.clone());
+        }
+        let record = self.record(frame);
+        let note = lane.add(frame, &payload, stamp, record)?;
+        if let Some(note) = note {
+            self.note(FindingKind::NotCarried, frame.start()..frame.end(), note);
+        }
+        if key.is_still
+            && let Some(clip) = &mut lane.clip
+        {
+            clip.units.extend(frame.units.iter().cloned());
+        }
+        self.lanes.insert(key, lane);
+        if !key.is_still {
+            self.release(channel, walk)?;
+        }
+        Ok(())
+    }
+
+    fn clip_id(&self, frame: &Frame) -> String {
+        format!("{}+{:x}", self.recording.id, frame.start())
+    }
+
+    fn note_cut(&mut self, frame: &Frame, cut: &Cut) {
+        if let Some(milliseconds) = cut.step_ms {
+            let (direction, amount) =
+                if milliseconds < 0 { ("back", milliseconds.saturating_neg()) } else { ("forward", milliseconds) };
+            self.note(
+                FindingKind::ClockStep,
+                frame.start()..frame.end(),
+                format!("the recorder's clock was moved {direction} by about {amount} ms against the footage"),
+            );
+        }
+    }
+
+    fn end_lane(&mut self, channel: u32) -> Result<()> {
+        for is_still in [false, true] {
+            let key = LaneKey { channel, is_still };
+            if let Some(mut lane) = self.lanes.remove(&key) {
+                self.close_clip(&mut lane, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sound(&mut self, frame: &Frame, walk: &Walk<'_>) -> Result<()> {
+        let channel = frame.stream_channel.unwrap_or(0);
+        let format = frame.audio;
+        let sound = Sound {
+            at: frame.start(),
+            end: frame.end(),
+            payload: frame.payload.clone(),
+            codec: frame.codec,
+            sample_rate: format.and_then(|format| format.sample_rate),
+            channels: format.map_or(1, |format| format.channels),
+            counter: frame.time.counter.map(|counter| counter.value),
+            modulus: frame.time.counter.map_or(0, |counter| counter.modulus),
+            record: self.record(frame),
+            time: frame.time.second,
+        };
+        self.waiting.entry(channel).or_default().push(sound);
+        self.release(channel, walk)?;
+        // Sound that finds no picture is written in pieces, so that it never fills the memory.
+        if self.waiting.get(&channel).is_some_and(|waiting| waiting.len() >= CLIP_FRAMES_MAX) {
+            self.write_sound_alone(channel)?;
+        }
+        Ok(())
+    }
+
+    /// Gives waiting sound to the clip in hand.
+    fn release(&mut self, channel: u32, walk: &Walk<'_>) -> Result<()> {
+        let key = LaneKey { channel, is_still: false };
+        let Some(mut lane) = self.lanes.remove(&key) else { return Ok(()) };
+        if lane.clip.is_some() {
+            let waiting = self.waiting.remove(&channel).unwrap_or_default();
+            let mut alone = Vec::new();
+            for sound in waiting {
+                if !self.give_sound(&mut lane, &sound, walk)? {
+                    alone.push(sound);
+                }
+            }
+            if !alone.is_empty() {
+                self.waiting.insert(channel, alone);
+                self.write_sound_alone(channel)?;
+            }
+        }
+        self.lanes.insert(key, lane);
+        Ok(())
+    }
+
+    /// Puts one sound frame into a clip; false when its time lies too far before the clip.
+    fn give_sound(&mut self, lane: &mut Lane, sound: &Sound, walk: &Walk<'_>) -> Result<bool> {
+        let ticks = i64::from(lane.ticks_per_second());
+        let apart = lane.last_counter.zip(sound.counter).and_then(|(picture, sound_at)| {
+            let modulus = i64::try_from(sound.modulus).ok().filter(|modulus| *modulus > 0)?;
+            let ran = i64::try_from(sound_at).ok()?.checked_sub(i64::try_from(picture).ok()?)?.rem_euclid(modulus);
+            Some(if ran > modulus / 2 { ran.saturating_sub(modulus) } else { ran })
+        });
+        let limit = |ms: i64| ms.saturating_mul(ticks) / 1000;
+        let apart = apart.filter(|apart| apart.saturating_abs() <= limit(SOUND_APART_MS)).unwrap_or(0);
+        let Some(clip) = lane.clip.as_mut() else { return Ok(false) };
+        let picture = clip.stamps.last().map_or(0, |stamp| stamp.ticks);
+        let first = clip.stamps.first().map_or(0, |stamp| stamp.ticks);
+        let tick = picture.saturating_add(apart);
+        if tick < first.saturating_sub(limit(SOUND_BEFORE_MS)) {
+            return Ok(false);
+        }
+        clip.range.end = clip.range.end.max(sound.end);
+        let mut not_carried = None;
+        let fits = matches!(sound.codec, Codec::G711A | Codec::G711U | Codec::AacAdts);
+        if fits && let Target::Playable(writer) = &mut clip.target {
+            let track = AudioTrack {
+                codec: sound.codec,
+                sample_rate: sound.sample_rate.unwrap_or(8000),
+                channels: sound.channels,
+            };
+            let written = match walk.bytes(&sound.payload) {
+                Ok(bytes) => writer.audio_track(track).and_then(|()| writer.audio(&bytes, tick)).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match written {
+                Ok(_) => {
+                    clip.muxed_audio.get_or_insert((sound.codec, sound.sample_rate, tick));
+                    return Ok(true);
+                }
+                Err(error) => not_carried = Some(error),
+            }
+        }
+        clip.side_audio.push(SideAudio {
+            payload: sound.payload.clone(),
+            codec: sound.codec,
+            sample_rate: sound.sample_rate,
+            channels: sound.channels,
+            tick,
+        });
+        if let Some(error) = not_carried {
+            self.note(FindingKind::NotCarried, sound.at..sound.end, format!("sound is not in the .mp4: {error}"));
+        }
+        Ok(true)
+    }
+
+    fn write_sound_alone(&mut self, channel: u32) -> Result<()> {
+        let waiting = self.waiting.remove(&channel).unwrap_or_default();
+        let Some((first, last)) = waiting.first().zip(waiting.last()) else { return Ok(()) };
+        let id = format!("{}+{:x}a", self.recording.id, first.at);
+        let (start, end, codec) = (first.time, last.time, first.codec);
+        let units = waiting.iter().map(|sound| sound.at..sound.end).collect();
+        let records = waiting.into_iter().map(|sound| (sound.record, sound.time)).collect();
+        let other = self.folder.sound(self.stream, &id, units, records, (start, end), codec)?;
+        self.done.files.extend(other.files);
+        self.done.other.push(other.json);
+        Ok(())
+    }
+
+    fn close_clip(&mut self, lane: &mut Lane, cut: Option<&Cut>) -> Result<()> {
+        let ticks = lane.ticks_per_second();
+        let Some(mut clip) = lane.take().filter(|clip| !clip.frames.is_empty()) else { return Ok(()) };
+        let times = resolve(&clip.stamps, i64::from(ticks), cut.and_then(|cut| cut.after));
+        let foreign = self.foreign_units(&clip);
+        let channel_conflict = self.channel_conflict(&clip);
+        let closed = close(&self.folder, self.stream, &mut clip, &times, ticks, self.options.native, &foreign, channel_conflict)
+            .context("writing a clip")?;
+        self.done.files.extend(closed.files);
+        self.done.clips.extend(closed.clip);
+        self.done.other.extend(closed.other);
+        for finding in closed.findings {
+            self.findings.add(finding);
+        }
+        self.done.frames = self.done.frames.saturating_add(clip.frames.len() as u64);
+        Ok(())
+    }
+
+    /// Units of other stream channels inside a clip's range: not part of its native stream.
+    fn foreign_units(&self, clip: &Clip) -> Vec<Range<u64>> {
+        let own = self.channel_of(clip);
+        let mut foreign: Vec<_> = self
+            .units
+            .iter()
+            .filter(|(channel, _)| Some(**channel) != own)
+            .flat_map(|(_, ranges)| ranges.iter())
+            .filter(|range| range.start < clip.range.end && range.end > clip.range.start)
+            .cloned()
+            .collect();
+        foreign.sort_by_key(|range| range.start);
+        foreign
+    }
+
+    /// The stream channel of a clip: that of the unit it begins with.
+    fn channel_of(&self, clip: &Clip) -> Option<u32> {
+        let holds = |range: &Range<u64>| range.contains(&clip.range.start);
+        self.units.iter().find(|(_, ranges)| ranges.iter().any(holds)).map(|(channel, _)| *channel)
+    }
+
+    /// A recording is one camera's. Where its stream names several, only the first keeps the recording's channel.
+    fn channel_conflict(&self, clip: &Clip) -> Option<Reason> {
+        let (own, first) = (self.channel_of(clip)?, self.first_channel?);
+        (own != first).then(|| Reason {
+            supports: false,
+            text: format!(
+                "the stream names channel {own} here and {first} at the start of the recording: not the same camera, so no channel is given"
+            ),
+            at: self.stream.map.map(clip.range.clone()).first().copied(),
+        })
+    }
+
+    fn abandon(&mut self) {
+        // Dropping a clip ends its writing thread; then its part can go.
+        self.lanes.clear();
+        self.folder.remove(&self.done.files);
+    }
+
+    fn finish(mut self) -> Result<RecordingDone> {
+        let lanes = std::mem::take(&mut self.lanes);
+        for (_, mut lane) in lanes {
+            self.close_clip(&mut lane, None)?;
+        }
+        let channels: Vec<u32> = self.waiting.keys().copied().collect();
+        for channel in channels {
+            self.write_sound_alone(channel)?;
+        }
+        self.done.set_findings(&self.findings);
+        Ok(self.done)
+    }
+}
+
+/// Joins extents that follow each other on the medium.
+fn join(extents: SmallVec<[Extent; 4]>) -> daleel_core::Extents {
+    let mut map = ExtentMap::default();
+    extents.into_iter().for_each(|extent| map.push(extent));
+    map.extents().collect()
+}
+
+/// Where output files lie, for the reader of a path in a record.
+pub fn absolute(out: &Path, relative: &str) -> PathBuf {
+    relative.split('/').fold(out.to_owned(), |path, part| path.join(part))
+}

@@ -1,0 +1,94 @@
+//! From the command line's source to an opened recorder: open the image, ask the families, choose.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use daleel_core::{Family, Findings, Input, Recorder, Verdict};
+use daleel_formats::{FAMILIES, identify};
+use daleel_image::{Opened, Partition, volumes};
+
+use crate::{
+    args::SourceArgs,
+    exit::{Exit, Failure},
+};
+
+/// An opened source with what the families say of it.
+pub struct Session {
+    /// The source.
+    pub opened: Opened,
+    /// Partitions of the medium, if it has a table.
+    pub partitions: Vec<Partition>,
+    /// What was odd about the partition tables.
+    pub findings: Findings,
+    /// All verdicts on all volumes, best first.
+    pub layers: Vec<Layer>,
+}
+
+/// One layout found on the source.
+pub struct Layer {
+    /// The family that recognised it.
+    pub family: &'static Family,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What it was offered.
+    pub input: Input,
+}
+
+impl Session {
+    /// Opens a source and identifies it.
+    ///
+    /// # Errors
+    /// When the source or its map cannot be opened.
+    pub fn open(path: &Path, map: Option<&Path>) -> Result<Self> {
+        let opened = daleel_image::open(path, map).context("the source cannot be opened")?;
+        let (inputs, partitions, findings) = match &opened.input {
+            Input::Volume(volume) => {
+                let (volumes, partitions, findings) = volumes(volume.source.clone());
+                (volumes.into_iter().map(Input::Volume).collect(), partitions, findings)
+            }
+            tree @ Input::Tree(_) => (vec![tree.clone()], Vec::new(), Findings::default()),
+        };
+        let mut layers: Vec<Layer> = inputs
+            .into_iter()
+            .flat_map(|input| {
+                let found = identify(&input);
+                found.into_iter().map(move |(family, verdict)| Layer { family, verdict, input: input.clone() })
+            })
+            .collect();
+        layers.sort_by_key(|layer| std::cmp::Reverse(layer.verdict.score));
+        Ok(Self { opened, partitions, findings, layers })
+    }
+
+    /// Opens the layer that is asked for, or the best one.
+    ///
+    /// # Errors
+    /// When nothing is recognised, the family is unknown or did not recognise the source, or the layer cannot be opened.
+    pub fn recorder(&self, family: Option<&str>) -> Result<Box<dyn Recorder>> {
+        if let Some(name) = family
+            && FAMILIES.iter().all(|family| family.name != name)
+        {
+            let names: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
+            let text = format!("there is no family `{name}`");
+            return Err(Failure::new(Exit::Usage, text).hint(format!("families: {}", names.join(", "))).into());
+        }
+        let layer = self.layers.iter().find(|layer| family.is_none_or(|name| layer.family.name == name));
+        let layer = layer.ok_or_else(|| {
+            let known: Vec<_> = FAMILIES.iter().map(|family| family.title).collect();
+            Failure::new(Exit::Unsupported, "nothing in this source is of a known format")
+                .hint(format!("known: {}", known.join("; ")))
+        })?;
+        let recorder = (layer.family.open)(layer.input.clone(), &layer.verdict)
+            .with_context(|| format!("the source looks like {}, but cannot be read as it", layer.verdict.layout))?;
+        Ok(recorder)
+    }
+}
+
+/// Opens a source and its best layer in one step.
+///
+/// # Errors
+/// As [`Session::open`] and [`Session::recorder`].
+pub fn open(args: &SourceArgs) -> Result<(Session, Box<dyn Recorder>)> {
+    let session = Session::open(&args.source, args.map.as_deref())?;
+    let recorder = session.recorder(args.family.as_deref())?;
+    Ok((session, recorder))
+}

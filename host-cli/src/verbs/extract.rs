@@ -1,0 +1,269 @@
+//! `daleel extract`.
+
+use std::{
+    io::{Write, stderr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use daleel_core::{Findings, Recorder, Recording};
+use serde_json::json;
+
+use super::list::counts;
+use crate::{
+    args::{FilterArgs, OutputArgs, ProgressArgs, SourceArgs},
+    exit::{Exit, Failure},
+    export::{Cutting, Journal, Options, RecordingDone, export, finish_folder, plan},
+    interrupt,
+    output::{FindingJson, VerdictJson, findings, out, print_json},
+    progress::Progress,
+    session::{self, Session},
+};
+
+/// Write the listed recordings as playable clips with the place of every frame
+///
+/// Makes OUT with an .mp4 for every clip (coded pictures unchanged, times of every frame kept), a frames file beside it that gives time, uncertainty and
+/// place on the medium of every frame, clips.jsonl, other.jsonl (what cannot be played, and why), summary.json and SHA256SUMS.
+/// A clip ends where no frame follows for longer than --gap, where the recorder's clock was moved, and where codec, picture
+/// size or parameter sets change. The source is only read. OUT must not exist, and not lie on the source.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  daleel extract disk.dd --out footage\n  daleel extract disk.dd --out ch3 --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00 --native\n  daleel extract disk.dd --out footage --resume\n\nCheck what was written:\n  cd footage && sha256sum -c SHA256SUMS")]
+pub struct Extract {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Folder to make
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Write the bit-exact original stream beside each clip
+    #[arg(long)]
+    native: bool,
+    /// A distance between frames of more than this many milliseconds ends a clip
+    #[arg(long, value_name = "MS", default_value_t = 3000)]
+    gap: u32,
+    /// Let a clip go on where the recorder's clock was moved. Without this the frames between the step and the next key frame begin a clip that
+    /// cannot be decoded until that key frame
+    #[arg(long)]
+    through_clock_steps: bool,
+    /// Go on with an interrupted run
+    #[arg(long)]
+    resume: bool,
+    /// Say what would be done and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
+}
+
+impl Extract {
+    /// An extraction with default options, for `demo`.
+    pub fn of(source: PathBuf, out: PathBuf) -> Self {
+        Self {
+            source: SourceArgs { source, map: None, family: None },
+            out,
+            filter: FilterArgs::default(),
+            native: false,
+            gap: 3000,
+            through_clock_steps: false,
+            resume: false,
+            dry_run: false,
+            output: OutputArgs::default(),
+            progress: ProgressArgs::default(),
+        }
+    }
+
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When source or output cannot be opened or used, or the run is interrupted.
+    pub fn run(self) -> Result<Exit> {
+        interrupt::watch();
+        let (session, recorder) = session::open(&self.source)?;
+        self.refuse_source(&session)?;
+        let mut noticed = Findings::default();
+        noticed.extend(&session.findings);
+        noticed.extend(recorder.findings());
+        let (mut count, mut total) = (0u64, 0u64);
+        for item in recorder.recordings() {
+            match item {
+                Ok(recording) if self.filter.wants(&recording) => {
+                    count = count.saturating_add(1);
+                    total = total.saturating_add(recording.bytes);
+                }
+                Ok(_) => {}
+                Err(error) => noticed.add(error.into()),
+            }
+        }
+        if self.dry_run {
+            let mut out = out();
+            writeln!(out, "{count} recordings, {total} bytes of stream, into {}", self.out.display())?;
+            out.flush()?;
+            return Ok(Exit::Success);
+        }
+        let mut journal = Journal::open(&self.out, &self.recipe(&session, &*recorder), self.resume)?;
+        let mut progress = Progress::new(self.progress.progress, "extract", total);
+        let mut before = 0u64;
+        let mut found = noticed.counts().values().sum::<u64>();
+        for recording in recorder.recordings().flatten().filter(|recording| self.filter.wants(recording)) {
+            if !journal.is_done(&recording.id) {
+                let done = self.one(&*recorder, &recording, |at| {
+                    progress.at(before.saturating_add(at.min(recording.bytes)), found);
+                });
+                match done {
+                    Ok(done) => {
+                        found = found.saturating_add(done.finding_counts.values().sum());
+                        journal.add(&done)?;
+                    }
+                    Err(error) => return Err(self.stopped(error)),
+                }
+            }
+            before = before.saturating_add(recording.bytes);
+            progress.at(before, found);
+        }
+        drop(progress);
+        self.finish(journal, &session, &*recorder, &noticed)
+    }
+
+    /// One recording: planned first where the wanted times may cut it.
+    fn one(&self, recorder: &dyn Recorder, recording: &Recording, position: impl FnMut(u64)) -> Result<RecordingDone> {
+        let stream = match recorder.stream(recording) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let mut noticed = Findings::default();
+                noticed.add(error.into());
+                let mut done = RecordingDone::new(recording);
+                done.set_findings(&noticed);
+                return Ok(done);
+            }
+        };
+        let options = Options { out: self.out.clone(), cutting: self.cutting(), native: self.native };
+        let wanted = self
+            .filter
+            .has_times()
+            .then(|| plan(recorder, recording, &stream, self.cutting(), (self.filter.from, self.filter.to)));
+        if wanted.as_ref().is_some_and(|wanted| wanted.is_empty()) && !interrupt::arrived() {
+            return Ok(RecordingDone::new(recording));
+        }
+        export(recorder, recording, &stream, &options, wanted.as_ref(), position)
+    }
+
+    const fn cutting(&self) -> Cutting {
+        Cutting { gap_ms: self.gap, through_steps: self.through_clock_steps }
+    }
+
+    fn refuse_source(&self, session: &Session) -> Result<()> {
+        if session.opened.is_on_source(&self.out)? {
+            let text = format!("{} lies on the source: nothing is written there", self.out.display());
+            return Err(Failure::new(Exit::Input, text).hint("give a folder on another disk").into());
+        }
+        Ok(())
+    }
+
+    /// What must be the same for a run to be taken up again.
+    fn recipe(&self, session: &Session, recorder: &dyn Recorder) -> String {
+        json!({
+            "source": absolute_path(&self.source.source), "size": session.opened.size,
+            "layout": recorder.verdict().layout, "parameters": self.parameters(),
+            "version": env!("CARGO_PKG_VERSION"),
+        })
+        .to_string()
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        json!({
+            "channel": self.filter.channel,
+            "from": self.filter.from.map(|time| time.to_string()),
+            "to": self.filter.to.map(|time| time.to_string()),
+            "gap_ms": self.gap,
+            "through_clock_steps": self.through_clock_steps,
+            "native": self.native,
+            "map": self.source.map.as_ref().map(|map| map.display().to_string()),
+        })
+    }
+
+    fn stopped(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<Failure>() {
+            Ok(failure) if failure.exit == Exit::Interrupted => failure
+                .hint(format!("what is done is kept; go on with the same command and --resume ({})", self.out.display()))
+                .into(),
+            Ok(failure) => failure.into(),
+            Err(error) => error,
+        }
+    }
+
+    fn finish(&self, journal: Journal, session: &Session, recorder: &dyn Recorder, noticed: &Findings) -> Result<Exit> {
+        let mut own = findings(noticed);
+        let own_counts = counts(noticed);
+        let mut document = json!(null);
+        let mut any = false;
+        let done = finish_folder(journal, |counts, theirs, their_counts| {
+            own.extend(theirs);
+            let mut all = own_counts;
+            for (kind, count) in their_counts {
+                let entry = all.entry(kind).or_insert(0u64);
+                *entry = entry.saturating_add(count);
+            }
+            any = !all.is_empty();
+            document = self.summary(session, recorder, counts, &own, &all);
+            document.clone()
+        })?;
+        if self.output.json {
+            print_json(&document)?;
+        } else {
+            let mut out = out();
+            writeln!(
+                out,
+                "{} clips with {} frames from {} recordings in {}",
+                done.clips,
+                done.frames,
+                done.recordings,
+                self.out.display()
+            )?;
+            if done.other > 0 {
+                writeln!(out, "{} entries ({} frames) cannot be played: other.jsonl says why", done.other, done.other_frames)?;
+            }
+            out.flush()?;
+            if let Some(kinds) = document.get("finding_counts").and_then(|kinds| kinds.as_object()) {
+                for (kind, count) in kinds {
+                    writeln!(stderr(), "findings ({kind}): {count}; see summary.json")?;
+                }
+            }
+        }
+        Ok(if any || done.other > 0 { Exit::Findings } else { Exit::Success })
+    }
+
+    fn summary(
+        &self,
+        session: &Session,
+        recorder: &dyn Recorder,
+        counts: &impl serde::Serialize,
+        findings: &[FindingJson],
+        finding_counts: &std::collections::BTreeMap<String, u64>,
+    ) -> serde_json::Value {
+        json!({
+            "schema": "daleel.extract/1",
+            "tool": { "name": "daleel", "version": env!("CARGO_PKG_VERSION") },
+            "source": {
+                "path": self.source.source.display().to_string(),
+                "description": session.opened.description,
+                "size": session.opened.size,
+                "notes": session.opened.notes,
+                "missing_pieces": session.opened.missing,
+            },
+            "identity": VerdictJson::from(recorder.verdict()),
+            "facts": recorder.facts().into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
+            "time_basis": "recorder",
+            "parameters": self.parameters(),
+            "counts": counts,
+            "finding_counts": finding_counts,
+            "findings": findings,
+        })
+    }
+}
+
+fn absolute_path(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
