@@ -307,6 +307,9 @@ impl Lane {
             }
             FrameState::Complete => match &self.reference_missing {
                 Some(why) => ("reference-missing", Some(why.clone())),
+                None if frame.check == Some(false) => {
+                    ("complete", Some(Cow::Borrowed("the stream's own payload check does not match the payload")))
+                }
                 None => ("complete", frame.interpretation.map(Cow::Borrowed)),
             },
         }

@@ -173,6 +173,8 @@ pub struct Frame {
     pub encrypted: Option<Cow<'static, str>>,
     /// State.
     pub state: FrameState,
+    /// Whether the stream's own check of the payload holds; `None` where it has none, or one whose algorithm is not known.
+    pub check: Option<bool>,
     /// How an open point of the specification was taken for this frame.
     pub interpretation: Option<&'static str>,
 }

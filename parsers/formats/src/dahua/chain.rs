@@ -37,6 +37,8 @@ struct Follower<'a> {
     begin: Option<CivilTime>,
     end: Option<CivilTime>,
     visited: HashSet<u32>,
+    /// Place of the chain's last cluster; more than its index where clusters are missing.
+    place: u16,
     chain: Chain,
 }
 
@@ -54,6 +56,7 @@ impl Chain {
             begin,
             end,
             visited: HashSet::from([head]),
+            place: 0,
             chain: Self { clusters: vec![head], last_sectors: None, conflict: false, reasons: Vec::new() },
         };
         if descriptor.head.get() != head {
@@ -104,27 +107,19 @@ impl Follower<'_> {
         self.chain.clusters.last().copied().unwrap_or(self.head)
     }
 
-    /// Place in the chain that the next cluster has.
-    fn next_place(&self) -> u16 {
-        u16::try_from(self.chain.clusters.len()).unwrap_or(u16::MAX)
-    }
-
-    fn push(&mut self, cluster: u32) {
+    fn push(&mut self, cluster: u32, place: u16) {
         self.visited.insert(cluster);
         self.chain.clusters.push(cluster);
+        self.place = place;
     }
 
     /// Appends clusters until the chain ends. Each turn appends a cluster that was not visited, or ends.
     fn run(&mut self, head: &Descriptor) {
         let stated = head.count.get();
         let mut pointer = head.next_cluster();
-        loop {
-            let place = self.next_place();
-            if place == u16::MAX {
-                break;
-            }
+        while let Some(place) = self.place.checked_add(1) {
             if let Some(next) = pointer.and_then(|next| self.linked(next, place)) {
-                self.push(next);
+                self.push(next, place);
                 pointer = self.partition.descriptor(next).and_then(Descriptor::next_cluster);
                 continue;
             }
@@ -148,11 +143,19 @@ impl Follower<'_> {
     /// The cluster a pointer leads to, if it is the next one of this recording.
     fn linked(&mut self, next: u32, place: u16) -> Option<u32> {
         let descriptor = self.partition.descriptor(next)?;
-        let fits = descriptor.descriptor_type() == DescriptorType::Continuation
-            && descriptor.head.get() == self.id
-            && !self.visited.contains(&next);
-        if !fits {
+        if descriptor.descriptor_type() != DescriptorType::Continuation || self.visited.contains(&next) {
             return None;
+        }
+        if descriptor.head.get() != self.id {
+            // Linked both ways, at the right place and of the same channel: its head field is the one that is wrong.
+            let agrees = descriptor.count.get() == place
+                && descriptor.previous.get() == self.last()
+                && descriptor.channel & 0x0F == self.channel;
+            if !agrees {
+                return None;
+            }
+            let found = descriptor.head.get();
+            self.conflict(next, format!("names head {found}, expected {}; its links and its place fit", self.id));
         }
         if descriptor.count.get() != place {
             // A pointer that jumps ahead or back within the chain is a damaged pointer if the right cluster is known.
@@ -203,7 +206,7 @@ impl Follower<'_> {
                 member,
                 format!("cluster {member} names head {} and place {place}: the chain goes on there", self.id),
             );
-            self.push(member);
+            self.push(member, place);
             return Some(self.partition.descriptor(member).and_then(Descriptor::next_cluster));
         }
         if let Some((damaged, after)) = self.bridge(pointer, place) {
@@ -212,7 +215,7 @@ impl Follower<'_> {
                 after,
                 format!("the descriptor of cluster {damaged} is damaged; cluster {after}, place {}, points back to it", place.saturating_add(1)),
             );
-            self.push(damaged);
+            self.push(damaged, place);
             return Some(Some(after));
         }
         if let Some(last) = self.named_last(pointer, place) {
@@ -221,7 +224,7 @@ impl Follower<'_> {
                 self.last(),
                 format!("the descriptor of cluster {last} is damaged; the cluster before it points to it and the head counts it"),
             );
-            self.push(last);
+            self.push(last, place);
             return None;
         }
         let later = self.partition.members(self.id, place).find(|(_, cluster)| self.belongs(*cluster));
@@ -229,7 +232,7 @@ impl Follower<'_> {
         let (at, cluster) = later?;
         let missing = at.saturating_sub(place);
         self.conflict(cluster, format!("{missing} clusters in front of cluster {cluster} are not to be found"));
-        self.push(cluster);
+        self.push(cluster, at);
         Some(self.partition.descriptor(cluster).and_then(Descriptor::next_cluster))
     }
 

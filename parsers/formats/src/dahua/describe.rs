@@ -10,6 +10,7 @@ use super::{
     layout::{Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_SECTORS, TableEntry},
     log,
     partition::Partition,
+    payload,
     stream::{HEADER_BYTES, Header, TRAILER_BYTES, trailer_length},
     tags::{Tags, tag_name},
     time::decode_date,
@@ -18,8 +19,6 @@ use super::{
 
 /// How far back a unit's header is searched: the longest unit.
 const BACK_STEPS: [u64; 3] = [64 << 10, 1 << 20, 16 << 20];
-/// Payloads up to this length are checked against tag 88h.
-const CHECKED_PAYLOAD_MAX: u64 = 16 << 20;
 
 /// The structures of a disk that hold `offset`, outermost first.
 ///
@@ -281,7 +280,7 @@ fn unit(source: &dyn Source, map: &ExtentMap, at: u64, header: &Header) -> Struc
             at: place(HEADER_BYTES.saturating_add(tag.offset), tag.bytes.len()),
             raw: tag.bytes.to_vec(),
             value: format!("{:02X}h {}", tag.id, tag_name(tag.id)),
-            meaning: tag_meaning(tag.id, &tags, tag.bytes, payload),
+            meaning: tag_meaning(tag.id, &tags, payload),
             evidence: if tag_name(tag.id) == "unknown tag" { Evidence::Unknown } else { Evidence::Confirmed },
         });
     }
@@ -316,7 +315,7 @@ fn unit(source: &dyn Source, map: &ExtentMap, at: u64, header: &Header) -> Struc
     }
 }
 
-fn tag_meaning(id: u8, tags: &Tags<'_>, bytes: &[u8], payload: &[u8]) -> String {
+fn tag_meaning(id: u8, tags: &Tags<'_>, payload: &[u8]) -> String {
     match id {
         0x80 | 0x82 => tags.size().map_or("no usable size".to_owned(), |(w, h)| format!("{w} x {h} pixels")),
         0x81 => tags.playback().map_or(String::new(), |(interval, codec, rate)| {
@@ -325,33 +324,23 @@ fn tag_meaning(id: u8, tags: &Tags<'_>, bytes: &[u8], payload: &[u8]) -> String 
         0x83 | 0x8C => tags.audio().map_or(String::new(), |(channels, codec, rate)| {
             format!("{channels} channels, codec number {codec}, sample rate index {rate}")
         }),
-        0x88 => payload_check(bytes, payload),
+        0x88 => payload_check(tags, payload),
         0x89 | 0x95 | 0xB0 | 0xB3 | 0xB5 => "the payload is encrypted".to_owned(),
         _ => "kept in the native export, not interpreted".to_owned(),
     }
 }
 
 /// Tag 88h against the payload: matches, differs, or an algorithm that is not known (section 3.4). A frame is never failed on it.
-fn payload_check(tag: &[u8], payload: &[u8]) -> String {
-    let (Some((_, stored)), Some(kind)) = (tag.split_first(), tag.get(7)) else { return String::new() };
-    let Some(stored) = stored.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)) else {
-        return String::new();
-    };
-    if payload.len() as u64 > CHECKED_PAYLOAD_MAX {
-        return "payload too long to check".to_owned();
-    }
-    let computed = match kind {
-        0 => payload
-            .iter()
-            .zip([0u32, 8, 16, 24].into_iter().cycle())
-            .fold(0u32, |sum, (byte, shift)| sum.wrapping_add(u32::from(*byte) << shift)),
-        2 => crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(payload),
-        other => return format!("check {stored:08x} of kind {other}: algorithm not known"),
-    };
-    if computed == stored {
-        format!("check {stored:08x} of kind {kind}: matches the payload")
-    } else {
-        format!("check {stored:08x} of kind {kind}: differs from the computed {computed:08x} (single-source algorithm, proves nothing by itself)")
+fn payload_check(tags: &Tags<'_>, payload: &[u8]) -> String {
+    match payload::check(tags, payload) {
+        None => "the algorithm of this kind is not known".to_owned(),
+        Some(check) if check.holds() => {
+            format!("check {:08x} of kind {}: matches the payload", check.stored, check.kind)
+        }
+        Some(check) => format!(
+            "check {:08x} of kind {}: differs from the computed {:08x} (single-source algorithm, proves nothing by itself)",
+            check.stored, check.kind, check.computed
+        ),
     }
 }
 

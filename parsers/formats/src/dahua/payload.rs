@@ -98,6 +98,47 @@ pub fn audio_codec(tags: &Tags<'_>, payload: &[u8]) -> Codec {
     }
 }
 
+/// Tag 88h against its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// 0 weighted sum, 2 CRC-32.
+    pub kind: u8,
+    /// As stored.
+    pub stored: u32,
+    /// Over the payload.
+    pub computed: u32,
+}
+
+impl Check {
+    /// True when both are the same. Neither proves anything by itself: the algorithms are known from one source.
+    pub const fn holds(&self) -> bool {
+        self.stored == self.computed
+    }
+}
+
+/// The payload check of a unit; `None` without tag 88h or with a kind whose algorithm is not known (section 3.4).
+pub fn check(tags: &Tags<'_>, payload: &[u8]) -> Option<Check> {
+    let [_, s0, s1, s2, s3, _, _, kind] = *tags.find(0x88)?.bytes.first_chunk::<8>()?;
+    let computed = match kind {
+        0 => weighted_sum(payload),
+        2 => CRC.checksum(payload),
+        _ => return None,
+    };
+    Some(Check { kind, stored: u32::from_le_bytes([s0, s1, s2, s3]), computed })
+}
+
+static CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+/// Sum of the bytes as little-endian 32-bit words, wrapping; a last word is filled up with zeros.
+fn weighted_sum(payload: &[u8]) -> u32 {
+    let (words, rest) = payload.as_chunks::<4>();
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    words.iter().chain(std::iter::once(&last)).fold(0u32, |sum, word| sum.wrapping_add(u32::from_le_bytes(*word)))
+}
+
 /// Tag A0h: milliseconds within the second. Its three value bytes are not described; the two places a 16-bit value can have are
 /// both followed, and the one that keeps step with the millisecond counter is used. Until one has, nothing is.
 #[derive(Debug, Default)]

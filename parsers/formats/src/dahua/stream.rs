@@ -310,6 +310,7 @@ impl DhavParser {
             audio,
             encrypted: self.encryption(kind, codec, key, &header, &tags, payload),
             state: FrameState::Complete,
+            check: payload::check(&tags, payload).map(|check| check.holds()).filter(|_| header.sub_frame == 0),
             interpretation: None,
         };
         Some((header, Box::new(frame)))
@@ -426,6 +427,8 @@ impl DhavParser {
 
 impl Open {
     fn append(&mut self, unit: &Frame) {
+        // Whether the check of a split frame covers one unit or all is not known.
+        self.frame.check = None;
         for range in &unit.units {
             push_joined(&mut self.frame.units, range);
         }
