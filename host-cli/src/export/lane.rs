@@ -14,13 +14,32 @@ use super::hashed::HashedFile;
 /// Most frames of a clip; what is known of each is held in memory until the clip ends. Ten thousand seconds at 25 frames a second.
 pub const CLIP_FRAMES_MAX: usize = 250_000;
 
+/// Where a clip ends when the recorder's clock is moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClockStep {
+    /// At the next key frame, so that every picture can be decoded.
+    #[default]
+    Key,
+    /// At the very frame; pictures up to the next key frame cannot be decoded then.
+    Exact,
+    /// Not at all.
+    Through,
+}
+
 /// Cutting rules that a person can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cutting {
     /// A distance between frames of more than this many milliseconds ends a clip.
     pub gap_ms: u32,
-    /// Go on through a step of the recorder's clock.
-    pub through_steps: bool,
+    /// What a step of the recorder's clock does.
+    pub clock_step: ClockStep,
+}
+
+impl Cutting {
+    /// True when the counter is followed through a step of the clock.
+    pub fn follows_through(self) -> bool {
+        self.clock_step != ClockStep::Exact
+    }
 }
 
 /// What is kept of a frame until its clip ends.
@@ -100,14 +119,23 @@ pub struct Cut {
     pub why: String,
     /// The stamp behind the end, when the counter ran on while the clock was moved.
     pub after: Option<Stamp>,
-    /// By how much the clock was moved, when it was.
-    pub step_ms: Option<i64>,
 }
 
 impl Cut {
     fn plain(why: impl Into<String>) -> Self {
-        Self { why: why.into(), after: None, step_ms: None }
+        Self { why: why.into(), after: None }
     }
+}
+
+/// How a frame follows the clip in hand.
+#[derive(Debug)]
+pub struct Followed {
+    /// Its time.
+    pub stamp: Stamp,
+    /// Set when a new clip begins with it.
+    pub cut: Option<Cut>,
+    /// By how many milliseconds the clock was moved before it, when it was.
+    pub step_ms: Option<i64>,
 }
 
 /// The frames of one stream channel and kind in a recording.
@@ -124,6 +152,8 @@ pub struct Lane {
     last_number: Option<u32>,
     /// Why frames cannot be decoded until the next key frame.
     reference_missing: Option<Cow<'static, str>>,
+    /// The clock was moved by so many milliseconds, so many frames ago, and the clip goes on to the next key frame.
+    moved: Option<(i64, u32)>,
     /// Stored counter of the last video frame, for placing sound.
     pub last_counter: Option<u64>,
 }
@@ -133,12 +163,13 @@ impl Lane {
     pub fn new(cutting: Cutting, ticks_per_second: u32) -> Self {
         Self {
             cutting,
-            pace: Pace::new(ticks_per_second, cutting.gap_ms, cutting.through_steps),
+            pace: Pace::new(ticks_per_second, cutting.gap_ms, cutting.follows_through()),
             ticks_per_second,
             clip: None,
             sets: ParameterSets::new(Codec::Unknown),
             last_number: None,
             reference_missing: None,
+            moved: None,
             last_counter: None,
         }
     }
@@ -149,40 +180,50 @@ impl Lane {
     }
 
     /// Follows the time of a frame and says whether a new clip has to begin with it.
-    pub fn follow(&mut self, frame: &Frame, payload: &[u8]) -> (Stamp, Option<Cut>) {
+    pub fn follow(&mut self, frame: &Frame, payload: &[u8]) -> Followed {
         let before = self.clip.as_ref().and_then(|clip| clip.stamps.last().copied());
         let (pacing, stamp) = self.pace.next(&frame.time, frame.number, frame.rate);
         let mut cut = None;
+        let mut step_ms = None;
         match pacing {
             Pacing::First | Pacing::Continues { .. } => {}
-            Pacing::Gap { milliseconds } => {
-                cut = Some(Cut::plain(format!("no frame for {milliseconds} ms before it")));
-            }
+            Pacing::Gap { milliseconds } => cut = Some(Cut::plain(format!("no frame for {milliseconds} ms before it"))),
             Pacing::Step { by_milliseconds, delta } => {
+                step_ms = Some(by_milliseconds);
+                let why = format!("the recorder's clock was moved by {by_milliseconds} ms before it");
                 let after = before.zip(delta).map(|(before, delta)| Stamp {
                     ticks: before.ticks.saturating_add(delta),
                     second: frame.time.second.map(|time| time.millis().div_euclid(1000)),
                     ..stamp
                 });
-                let why = format!("the recorder's clock was moved by {by_milliseconds} ms before it");
-                cut = Some(Cut { after, step_ms: Some(by_milliseconds), ..Cut::plain(why) });
+                match self.cutting.clock_step {
+                    ClockStep::Exact => cut = Some(Cut { why, after }),
+                    ClockStep::Key => self.moved = Some((by_milliseconds, 0)),
+                    ClockStep::Through => {}
+                }
             }
         }
-        let goes_on = self.cutting.through_steps && cut.as_ref().is_some_and(|cut| cut.step_ms.is_some());
-        let content = self.content_cut(frame, payload);
-        if let Some(content) = content {
-            let cut = match cut {
-                Some(cut) if !goes_on => Cut { why: format!("{}; {}", cut.why, content.why), ..cut },
-                _ => content,
-            };
-            return (stamp, Some(cut));
+        if let Some((by, frames)) = &mut self.moved
+            && cut.is_none()
+        {
+            if frame.key {
+                let why = format!("the recorder's clock was moved by {by} ms, {frames} frames before this key frame");
+                cut = Some(Cut::plain(why));
+            } else {
+                *frames = frames.saturating_add(1);
+            }
         }
-        (stamp, cut)
-    }
-
-    /// True when a cut that is only a clock step must not end the clip.
-    pub const fn passes(&self, cut: &Cut) -> bool {
-        self.cutting.through_steps && cut.step_ms.is_some()
+        match self.content_cut(frame, payload) {
+            Some(content) if cut.is_some() => {
+                cut = cut.map(|cut| Cut { why: format!("{}; {}", cut.why, content.why), ..cut });
+            }
+            Some(content) => cut = Some(content),
+            None => {}
+        }
+        if cut.is_some() {
+            self.moved = None;
+        }
+        Followed { stamp, cut, step_ms }
     }
 
     fn content_cut(&self, frame: &Frame, payload: &[u8]) -> Option<Cut> {

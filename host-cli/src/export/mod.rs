@@ -12,6 +12,6 @@ mod recording;
 mod write;
 
 pub use journal::{Journal, RecordingDone, finish_folder};
-pub use lane::Cutting;
+pub use lane::{ClockStep, Cutting};
 pub use plan::{Wanted, plan};
 pub use recording::{Options, export};

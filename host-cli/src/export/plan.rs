@@ -66,7 +66,7 @@ pub fn plan(
         let channel = frame.stream_channel.unwrap_or(0);
         let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
         let run = runs.entry(channel).or_insert_with(|| Run {
-            pace: Pace::new(ticks, cutting.gap_ms, cutting.through_steps),
+            pace: Pace::new(ticks, cutting.gap_ms, cutting.follows_through()),
             frames: Vec::new(),
             stamps: Vec::new(),
             end: 0,
@@ -74,7 +74,7 @@ pub fn plan(
         let (pacing, stamp) = run.pace.next(&frame.time, frame.number, frame.rate);
         let cut = match pacing {
             Pacing::Gap { .. } => true,
-            Pacing::Step { .. } => !cutting.through_steps,
+            Pacing::Step { .. } => !cutting.follows_through(),
             _ => run.frames.len() >= super::lane::CLIP_FRAMES_MAX && frame.key,
         };
         if cut {

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::{
     hashed::HashedFile,
     journal::RecordingDone,
-    lane::{CLIP_FRAMES_MAX, Clip, Cut, Cutting, FrameRecord, Lane, SideAudio, Target},
+    lane::{CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, SideAudio, Target},
     plan::Wanted,
     write::{Folder, close},
 };
@@ -205,11 +205,10 @@ impl Export<'_> {
         let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
         let cutting = self.options.cutting;
         let mut lane = self.lanes.remove(&key).unwrap_or_else(|| Lane::new(cutting, ticks));
-        let (stamp, cut) = lane.follow(frame, &payload);
-        if let Some(cut) = &cut {
-            self.note_cut(frame, cut);
+        let Followed { stamp, cut, step_ms } = lane.follow(frame, &payload);
+        if let Some(milliseconds) = step_ms {
+            self.note_step(frame, milliseconds);
         }
-        let cut = cut.filter(|cut| !lane.passes(cut));
         if cut.is_some() {
             self.close_clip(&mut lane, cut.as_ref())?;
         }
@@ -251,16 +250,14 @@ impl Export<'_> {
         format!("{}+{:x}", self.recording.id, frame.start())
     }
 
-    fn note_cut(&mut self, frame: &Frame, cut: &Cut) {
-        if let Some(milliseconds) = cut.step_ms {
-            let (direction, amount) =
-                if milliseconds < 0 { ("back", milliseconds.saturating_neg()) } else { ("forward", milliseconds) };
-            self.note(
-                FindingKind::ClockStep,
-                frame.start()..frame.end(),
-                format!("the recorder's clock was moved {direction} by about {amount} ms against the footage"),
-            );
-        }
+    fn note_step(&mut self, frame: &Frame, milliseconds: i64) {
+        let (direction, amount) =
+            if milliseconds < 0 { ("back", milliseconds.saturating_neg()) } else { ("forward", milliseconds) };
+        self.note(
+            FindingKind::ClockStep,
+            frame.start()..frame.end(),
+            format!("the recorder's clock was moved {direction} by about {amount} ms against the footage"),
+        );
     }
 
     fn end_lane(&mut self, channel: u32) -> Result<()> {

@@ -13,7 +13,7 @@ use super::list::counts;
 use crate::{
     args::{FilterArgs, OutputArgs, ProgressArgs, SourceArgs},
     exit::{Exit, Failure},
-    export::{Cutting, Journal, Options, RecordingDone, export, finish_folder, plan},
+    export::{ClockStep, Cutting, Journal, Options, RecordingDone, export, finish_folder, plan},
     interrupt,
     output::{FindingJson, VerdictJson, findings, out, print_json},
     progress::Progress,
@@ -24,7 +24,7 @@ use crate::{
 ///
 /// Makes OUT with an .mp4 for every clip (coded pictures unchanged, times of every frame kept), a frames file beside it that gives time, uncertainty and
 /// place on the medium of every frame, clips.jsonl, other.jsonl (what cannot be played, and why), summary.json and SHA256SUMS.
-/// A clip ends where no frame follows for longer than --gap, where the recorder's clock was moved, and where codec, picture
+/// A clip ends where no frame follows for longer than --gap, at the key frame after the recorder's clock was moved, and where codec, picture
 /// size or parameter sets change. The source is only read. OUT must not exist, and not lie on the source.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  daleel extract disk.dd --out footage\n  daleel extract disk.dd --out ch3 --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00 --native\n  daleel extract disk.dd --out footage --resume\n\nCheck what was written:\n  cd footage && sha256sum -c SHA256SUMS")]
@@ -42,10 +42,10 @@ pub struct Extract {
     /// A distance between frames of more than this many milliseconds ends a clip
     #[arg(long, value_name = "MS", default_value_t = 3000)]
     gap: u32,
-    /// Let a clip go on where the recorder's clock was moved. Without this the frames between the step and the next key frame begin a clip that
-    /// cannot be decoded until that key frame
-    #[arg(long)]
-    through_clock_steps: bool,
+    /// Where a clip ends when the recorder's clock is moved: at the next key frame, at the exact frame (pictures up to the next key frame
+    /// cannot be decoded then), or not at all
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = ClockStep::Key)]
+    clock_step: ClockStep,
     /// Go on with an interrupted run
     #[arg(long)]
     resume: bool,
@@ -67,7 +67,7 @@ impl Extract {
             filter: FilterArgs::default(),
             native: false,
             gap: 3000,
-            through_clock_steps: false,
+            clock_step: ClockStep::Key,
             resume: false,
             dry_run: false,
             output: OutputArgs::default(),
@@ -151,7 +151,7 @@ impl Extract {
     }
 
     const fn cutting(&self) -> Cutting {
-        Cutting { gap_ms: self.gap, through_steps: self.through_clock_steps }
+        Cutting { gap_ms: self.gap, clock_step: self.clock_step }
     }
 
     fn refuse_source(&self, session: &Session) -> Result<()> {
@@ -178,7 +178,11 @@ impl Extract {
             "from": self.filter.from.map(|time| time.to_string()),
             "to": self.filter.to.map(|time| time.to_string()),
             "gap_ms": self.gap,
-            "through_clock_steps": self.through_clock_steps,
+            "clock_step": match self.clock_step {
+                ClockStep::Key => "key",
+                ClockStep::Exact => "exact",
+                ClockStep::Through => "through",
+            },
             "native": self.native,
             "map": self.source.map.as_ref().map(|map| map.display().to_string()),
         })

@@ -108,7 +108,7 @@ impl Pace {
         match (pacing, self.last) {
             (Pacing::Step { delta, .. }, Some(last)) if self.through_steps => {
                 let ticks = last.ticks.saturating_add(delta.unwrap_or(self.usual).max(1));
-                stamp = Stamp { restarted: true, ..Stamp::at(ticks, second) };
+                stamp = Stamp { restarted: delta.is_none(), wrapped: true, ..Stamp::at(ticks, second) };
                 self.phase = None;
             }
             (Pacing::Gap { .. } | Pacing::Step { .. }, _) => {

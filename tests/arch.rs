@@ -1,0 +1,166 @@
+//! The arrows between crates, and two rules on what they are made of, checked with `cargo metadata`.
+//!
+//! The compiler keeps a crate from naming what it does not depend on; this keeps the dependencies themselves in the
+//! order of the layers: core, then image and media, then formats, with the program on top. The generator
+//! depends on nothing, so that what it writes is not what the readers believe.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a check that cannot be made has to fail
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+
+/// What each crate may depend on inside the workspace, for whatever purpose. A new crate needs a line.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("daleel-core", &[]),
+    ("daleel-image", &["daleel-core"]),
+    ("daleel-media", &["daleel-core"]),
+    ("daleel-timeline", &["daleel-core"]),
+    ("daleel-formats", &["daleel-core", "daleel-image", "daleel-media"]),
+    ("daleel-generator", &[]),
+    (
+        "daleel",
+        &[
+            "daleel-core",
+            "daleel-formats",
+            "daleel-generator",
+            "daleel-image",
+            "daleel-media",
+            "daleel-timeline",
+        ],
+    ),
+    (
+        "daleel-tests",
+        &[
+            "daleel",
+            "daleel-core",
+            "daleel-formats",
+            "daleel-generator",
+            "daleel-image",
+            "daleel-media",
+            "daleel-timeline",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// What belongs to the program alone: a parser prints nothing, schedules nothing and reads no arguments.
+const PROGRAM_ONLY: [&str; 3] = ["clap", "tokio", "tracing-subscriber"];
+
+/// Crates that build C or C++ code.
+const C_BUILDERS: [&str; 4] = ["autotools", "bindgen", "cc", "cmake"];
+
+/// The workspace with all that is built for this machine.
+fn workspace() -> Metadata {
+    let version = Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(["--filter-platform".to_owned(), host.to_owned()])
+        .exec()
+        .unwrap()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn is_parser(package: &Package) -> bool {
+    package.manifest_path.as_std_path().starts_with(root().join("parsers"))
+}
+
+#[test]
+fn every_dependency_inside_the_workspace_is_an_allowed_arrow() {
+    let workspace = workspace();
+    let members: BTreeSet<_> =
+        workspace.workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    for package in workspace.workspace_packages() {
+        let (_, allowed) = ARROWS
+            .iter()
+            .find(|(name, _)| *name == package.name.as_str())
+            .unwrap_or_else(|| panic!("{} has no line in the table of arrows", package.name));
+        for dependency in package.dependencies.iter().filter(|d| members.contains(&d.name)) {
+            assert!(
+                allowed.contains(&dependency.name.as_str()),
+                "{} -> {} ({:?}) is no arrow of the architecture",
+                package.name,
+                dependency.name,
+                dependency.kind
+            );
+        }
+    }
+    for (name, _) in ARROWS {
+        assert!(
+            members.contains(*name),
+            "{name} is in the table of arrows and not in the workspace"
+        );
+    }
+}
+
+/// The table above would allow it only by mistake, and the benchmark would be worth nothing.
+#[test]
+fn the_generator_shares_no_code_with_the_readers() {
+    let workspace = workspace();
+    let packages = workspace.workspace_packages();
+    let readers: BTreeSet<_> =
+        packages.iter().filter(|p| is_parser(p)).map(|p| p.name.to_string()).collect();
+    assert!(readers.len() >= 5, "{readers:?}");
+    let generator = packages.iter().find(|p| p.name.as_str() == "daleel-generator").unwrap();
+    for dependency in &generator.dependencies {
+        assert!(!readers.contains(&dependency.name), "{:?} {}", dependency.kind, dependency.name);
+    }
+}
+
+#[test]
+fn parsers_need_no_program_crates_and_no_c_compiler() {
+    let workspace = workspace();
+    for package in workspace.workspace_packages().into_iter().filter(|package| is_parser(package)) {
+        let needed = needed(&workspace, &package.id);
+        for name in PROGRAM_ONLY.iter().chain(&C_BUILDERS) {
+            assert!(!needed.contains(*name), "{} needs {name}", package.name);
+        }
+    }
+}
+
+/// Names of all crates that building `package` takes, tests left out.
+fn needed(workspace: &Metadata, package: &PackageId) -> BTreeSet<String> {
+    let nodes: BTreeMap<_, _> =
+        workspace.resolve.as_ref().unwrap().nodes.iter().map(|node| (&node.id, node)).collect();
+    let mut queue = VecDeque::from([package]);
+    let mut seen = BTreeSet::from([package]);
+    while let Some(id) = queue.pop_front() {
+        for dependency in &nodes[id].deps {
+            let is_built =
+                dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
+            if is_built && seen.insert(&dependency.pkg) {
+                queue.push_back(&dependency.pkg);
+            }
+        }
+    }
+    seen.into_iter().map(|id| workspace[id].name.to_string()).collect()
+}
+
+/// `forbid` cannot be lifted further down, so a table that has it and is inherited is enough.
+#[test]
+fn unsafe_code_is_forbidden_in_every_crate() {
+    let manifest = |path: &Path| fs::read_to_string(path).unwrap();
+    let shared = manifest(&root().join("Cargo.toml"));
+    assert!(has_line(&shared, "[workspace.lints.rust]", "unsafe_code = \"forbid\""));
+    for package in workspace().workspace_packages() {
+        let own = manifest(package.manifest_path.as_std_path());
+        let inherits = has_line(&own, "[lints]", "workspace = true");
+        assert!(inherits, "{} does not inherit the lints of the workspace", package.name);
+    }
+}
+
+/// Whether a section of a manifest has a line.
+fn has_line(manifest: &str, section: &str, line: &str) -> bool {
+    let lines = manifest.lines().map(str::trim).skip_while(|found| *found != section).skip(1);
+    lines.take_while(|found| !found.starts_with('[')).any(|found| found == line)
+}
