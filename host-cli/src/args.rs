@@ -74,7 +74,8 @@ impl FilterArgs {
     pub fn wants(&self, recording: &daleel_core::Recording) -> bool {
         let channel = self.channel.is_empty()
             || recording.channel.is_some_and(|channel| self.channel.contains(&channel));
-        let (start, end) = (recording.start, recording.end.filter(|end| Some(*end) >= recording.start));
+        let (start, end) =
+            (recording.start, recording.end.filter(|end| Some(*end) >= recording.start));
         // An index states whole seconds: the last one is recorded to its end.
         let end = end.map(|end| end.plus_millis(999));
         let before = self.from.zip(end).is_some_and(|(from, end)| end < from);

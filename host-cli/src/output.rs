@@ -165,7 +165,11 @@ impl From<&Recording> for RecordingJson {
             grade: recording.grade.as_str().to_owned(),
             index_entry: recording.index_entry.map(extent),
             first_byte: recording.first_byte,
-            stored: recording.stored.iter().map(|value| StoredJson::new(value, value.offset)).collect(),
+            stored: recording
+                .stored
+                .iter()
+                .map(|value| StoredJson::new(value, value.offset))
+                .collect(),
             source_file: recording.file.clone(),
             reasons: recording.reasons.iter().map(ReasonJson::from).collect(),
         }
@@ -203,5 +207,7 @@ pub fn duration_text(milliseconds: i64) -> String {
 
 /// Text from a medium for a terminal: control characters escaped.
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
 }

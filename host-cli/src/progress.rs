@@ -47,13 +47,23 @@ impl Progress {
             other => other,
         };
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        let template = "{msg} {percent:>3}% {bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
+        let template =
+            "{msg} {percent:>3}% {bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(phase);
         let now = Instant::now();
-        Self { mode, bar, started: now, last_line: None, last: (now, 0), shown: false, phase, findings: 0 }
+        Self {
+            mode,
+            bar,
+            started: now,
+            last_line: None,
+            last: (now, 0),
+            shown: false,
+            phase,
+            findings: 0,
+        }
     }
 
     /// States how far the work is, in bytes, and how many findings there are so far.
@@ -83,7 +93,8 @@ impl Progress {
         let (before, from) = self.last;
         let now_rate = rate(done.saturating_sub(from), before.elapsed());
         let mean = rate(done, self.started.elapsed());
-        let percent = u128::from(done).saturating_mul(100).checked_div(u128::from(total)).unwrap_or(100);
+        let percent =
+            u128::from(done).saturating_mul(100).checked_div(u128::from(total)).unwrap_or(100);
         let eta = total.saturating_sub(done).checked_div(mean);
         let text = match self.mode {
             Mode::Json => serde_json::json!({

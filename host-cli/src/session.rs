@@ -52,7 +52,11 @@ impl Session {
             .into_iter()
             .flat_map(|input| {
                 let found = identify(&input);
-                found.into_iter().map(move |(family, verdict)| Layer { family, verdict, input: input.clone() })
+                found.into_iter().map(move |(family, verdict)| Layer {
+                    family,
+                    verdict,
+                    input: input.clone(),
+                })
             })
             .collect();
         layers.sort_by_key(|layer| std::cmp::Reverse(layer.verdict.score));
@@ -69,16 +73,21 @@ impl Session {
         {
             let names: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
             let text = format!("there is no family `{name}`");
-            return Err(Failure::new(Exit::Usage, text).hint(format!("families: {}", names.join(", "))).into());
+            return Err(Failure::new(Exit::Usage, text)
+                .hint(format!("families: {}", names.join(", ")))
+                .into());
         }
-        let layer = self.layers.iter().find(|layer| family.is_none_or(|name| layer.family.name == name));
+        let layer =
+            self.layers.iter().find(|layer| family.is_none_or(|name| layer.family.name == name));
         let layer = layer.ok_or_else(|| {
             let known: Vec<_> = FAMILIES.iter().map(|family| family.title).collect();
             Failure::new(Exit::Unsupported, "nothing in this source is of a known format")
                 .hint(format!("known: {}", known.join("; ")))
         })?;
-        let recorder = (layer.family.open)(layer.input.clone(), &layer.verdict)
-            .with_context(|| format!("the source looks like {}, but cannot be read as it", layer.verdict.layout))?;
+        let recorder =
+            (layer.family.open)(layer.input.clone(), &layer.verdict).with_context(|| {
+                format!("the source looks like {}, but cannot be read as it", layer.verdict.layout)
+            })?;
         Ok(recorder)
     }
 }

@@ -44,8 +44,15 @@ impl HashedFile {
         let file = File::create_new(path)?;
         let (full, take) = sync_channel::<Vec<u8>>(BLOCKS);
         let (give, empty) = sync_channel::<Vec<u8>>(BLOCKS);
-        let worker = std::thread::Builder::new().name("write and hash".to_owned()).spawn(move || write_all(file, &take, &give))?;
-        Ok(Self { block: Vec::with_capacity(BLOCK_BYTES), full: Some(full), empty, worker: Some(worker) })
+        let worker = std::thread::Builder::new()
+            .name("write and hash".to_owned())
+            .spawn(move || write_all(file, &take, &give))?;
+        Ok(Self {
+            block: Vec::with_capacity(BLOCK_BYTES),
+            full: Some(full),
+            empty,
+            worker: Some(worker),
+        })
     }
 
     /// Writes what is left and gives the digest.
@@ -76,7 +83,8 @@ impl HashedFile {
 
     fn join(&mut self) -> io::Result<Digested> {
         self.full = None;
-        let worker = self.worker.take().ok_or_else(|| io::Error::other("the file failed before"))?;
+        let worker =
+            self.worker.take().ok_or_else(|| io::Error::other("the file failed before"))?;
         worker.join().map_err(|_| io::Error::other("the writing thread failed"))?
     }
 }
@@ -106,7 +114,11 @@ impl Drop for HashedFile {
     }
 }
 
-fn write_all(mut file: File, take: &Receiver<Vec<u8>>, give: &SyncSender<Vec<u8>>) -> io::Result<Digested> {
+fn write_all(
+    mut file: File,
+    take: &Receiver<Vec<u8>>,
+    give: &SyncSender<Vec<u8>>,
+) -> io::Result<Digested> {
     let mut hash = Sha256::new();
     let mut bytes = 0u64;
     for mut block in take {

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hashed::HashedFile,
-    records::{ClipJson, FileJson, OtherJson},
     recording::absolute,
+    records::{ClipJson, FileJson, OtherJson},
 };
 use crate::{
     exit::{Exit, Failure},
@@ -83,20 +83,28 @@ impl Journal {
     pub fn open(out: &Path, recipe: &str, resume: bool) -> Result<Self> {
         let work = out.join(WORK);
         let unfinished = work.join("journal.jsonl").exists();
-        let in_use = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) || (out.exists() && !out.is_dir());
+        let in_use = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
+            || (out.exists() && !out.is_dir());
         match (unfinished, resume) {
             (true, true) => Self::take_up(out, recipe),
-            (true, false) => Err(Failure::new(Exit::Input, format!("{} holds an unfinished run", out.display()))
-                .hint("go on with --resume, or give another folder")
-                .into()),
-            (false, _) if in_use => Err(Failure::new(Exit::Input, format!("{} is not empty", out.display()))
-                .hint("nothing is overwritten: give a folder that does not exist")
-                .into()),
+            (true, false) => {
+                Err(Failure::new(Exit::Input, format!("{} holds an unfinished run", out.display()))
+                    .hint("go on with --resume, or give another folder")
+                    .into())
+            }
+            (false, _) if in_use => {
+                Err(Failure::new(Exit::Input, format!("{} is not empty", out.display()))
+                    .hint("nothing is overwritten: give a folder that does not exist")
+                    .into())
+            }
             (false, _) => {
                 fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
                 fs::create_dir(out.join("clips")).with_context(|| out.display().to_string())?;
                 fs::write(work.join("recipe.json"), recipe)?;
-                let file = OpenOptions::new().append(true).create_new(true).open(work.join("journal.jsonl"))?;
+                let file = OpenOptions::new()
+                    .append(true)
+                    .create_new(true)
+                    .open(work.join("journal.jsonl"))?;
                 Ok(Self { out: out.to_owned(), file, done: Vec::new() })
             }
         }
@@ -106,9 +114,12 @@ impl Journal {
         let work = out.join(WORK);
         let before = fs::read_to_string(work.join("recipe.json")).unwrap_or_default();
         if before != recipe {
-            return Err(Failure::new(Exit::Input, "the unfinished run had another source or other options")
-                .hint(format!("it was: {before}"))
-                .into());
+            return Err(Failure::new(
+                Exit::Input,
+                "the unfinished run had another source or other options",
+            )
+            .hint(format!("it was: {before}"))
+            .into());
         }
         let path = work.join("journal.jsonl");
         let mut done = Vec::new();
@@ -199,7 +210,11 @@ pub struct Counts {
 /// When the output cannot be written.
 pub fn finish_folder(
     journal: Journal,
-    summary: impl FnOnce(&Counts, Vec<FindingJson>, std::collections::BTreeMap<String, u64>) -> serde_json::Value,
+    summary: impl FnOnce(
+        &Counts,
+        Vec<FindingJson>,
+        std::collections::BTreeMap<String, u64>,
+    ) -> serde_json::Value,
 ) -> Result<Counts> {
     let out = journal.out.clone();
     let mut counts = Counts::default();
@@ -227,7 +242,10 @@ pub fn finish_folder(
             let own = finding_counts.entry(kind).or_insert(0u64);
             *own = own.saturating_add(count);
         }
-        let room = usize::try_from(Findings::KEPT_PER_KIND).unwrap_or(0).saturating_mul(4).saturating_sub(all_findings.len());
+        let room = usize::try_from(Findings::KEPT_PER_KIND)
+            .unwrap_or(0)
+            .saturating_mul(4)
+            .saturating_sub(all_findings.len());
         all_findings.extend(entry.findings.into_iter().take(room));
         sums.extend(entry.files.into_iter().map(|file| (file.path, file.sha256)));
     }

@@ -2,9 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use daleel_core::{
-    Codec, CivilTime, Extents, Frame, FrameState, Ranges, Reason, StoredValue,
-};
+use daleel_core::{CivilTime, Codec, Extents, Frame, FrameState, Ranges, Reason, StoredValue};
 use daleel_media::{Change, Mp4Options, Mp4Writer, MuxError, ParameterSets, VideoTrack};
 use daleel_timeline::{Pace, Pacing, Stamp};
 use smallvec::SmallVec;
@@ -187,10 +185,13 @@ impl Lane {
         let mut step_ms = None;
         match pacing {
             Pacing::First | Pacing::Continues { .. } => {}
-            Pacing::Gap { milliseconds } => cut = Some(Cut::plain(format!("no frame for {milliseconds} ms before it"))),
+            Pacing::Gap { milliseconds } => {
+                cut = Some(Cut::plain(format!("no frame for {milliseconds} ms before it")))
+            }
             Pacing::Step { by_milliseconds, delta } => {
                 step_ms = Some(by_milliseconds);
-                let why = format!("the recorder's clock was moved by {by_milliseconds} ms before it");
+                let why =
+                    format!("the recorder's clock was moved by {by_milliseconds} ms before it");
                 let after = before.zip(delta).map(|(before, delta)| Stamp {
                     ticks: before.ticks.saturating_add(delta),
                     second: frame.time.second.map(|time| time.millis().div_euclid(1000)),
@@ -207,7 +208,9 @@ impl Lane {
             && cut.is_none()
         {
             if frame.key {
-                let why = format!("the recorder's clock was moved by {by} ms, {frames} frames before this key frame");
+                let why = format!(
+                    "the recorder's clock was moved by {by} ms, {frames} frames before this key frame"
+                );
                 cut = Some(Cut::plain(why));
             } else {
                 *frames = frames.saturating_add(1);
@@ -233,7 +236,11 @@ impl Lane {
         }
         let was_encrypted = matches!(clip.target, Target::Other("encrypted", _));
         if was_encrypted != frame.encrypted.is_some() {
-            return Some(Cut::plain(if was_encrypted { "encryption ends" } else { "encryption begins" }));
+            return Some(Cut::plain(if was_encrypted {
+                "encryption ends"
+            } else {
+                "encryption begins"
+            }));
         }
         let sets = if clip.sets.is_complete() { &clip.sets } else { &self.sets };
         if frame.encrypted.is_none() && sets.check_unit(payload) == Change::Replaced {
@@ -245,8 +252,9 @@ impl Lane {
         {
             return Some(Cut::plain("the picture size changes"));
         }
-        (clip.frames.len() >= CLIP_FRAMES_MAX && (frame.key || clip.frames.len() >= CLIP_FRAMES_MAX.saturating_mul(2)))
-            .then(|| Cut::plain(format!("a clip ends after {CLIP_FRAMES_MAX} frames")))
+        (clip.frames.len() >= CLIP_FRAMES_MAX
+            && (frame.key || clip.frames.len() >= CLIP_FRAMES_MAX.saturating_mul(2)))
+        .then(|| Cut::plain(format!("a clip ends after {CLIP_FRAMES_MAX} frames")))
     }
 
     /// Begins a clip with a frame.
@@ -263,15 +271,24 @@ impl Lane {
             self.sets = ParameterSets::new(frame.codec);
         }
         let target = match (&frame.encrypted, frame.codec) {
-            (Some(why), _) => Target::Other("encrypted", format!("the payload is encrypted: {why}")),
+            (Some(why), _) => {
+                Target::Other("encrypted", format!("the payload is encrypted: {why}"))
+            }
             (None, Codec::H264 | Codec::H265 | Codec::Mpeg4 | Codec::Mjpeg) => {
                 let video = VideoTrack { codec: frame.codec, timescale: self.ticks_per_second };
                 Target::Playable(Box::new(Mp4Writer::new(make()?, Mp4Options { video })?))
             }
-            (None, codec) => Target::Other("codec", format!("video codec {} is not carried in MP4 here", codec.as_str())),
+            (None, codec) => Target::Other(
+                "codec",
+                format!("video codec {} is not carried in MP4 here", codec.as_str()),
+            ),
         };
         if self.clip.is_none() && self.reference_missing.is_none() && !frame.key {
-            let why = if self.last_number.is_some() { "its key frame is in the clip before" } else { "its key frame is not in the recording" };
+            let why = if self.last_number.is_some() {
+                "its key frame is in the clip before"
+            } else {
+                "its key frame is not in the recording"
+            };
             self.reference_missing = Some(Cow::Borrowed(why));
         }
         // A replaced set must not be inherited: the clip's first frame brings its own.
@@ -297,15 +314,28 @@ impl Lane {
     ///
     /// # Errors
     /// When the destination fails.
-    pub fn add(&mut self, frame: &Frame, payload: &[u8], stamp: Stamp, record: FrameRecord) -> Result<Option<String>, MuxError> {
+    pub fn add(
+        &mut self,
+        frame: &Frame,
+        payload: &[u8],
+        stamp: Stamp,
+        record: FrameRecord,
+    ) -> Result<Option<String>, MuxError> {
         let state = self.state(frame);
         let Some(clip) = self.clip.as_mut() else { return Ok(None) };
         let mut note = None;
         if let Target::Playable(writer) = &mut clip.target {
-            let tick = if clip.frames.is_empty() { stamp.ticks } else { stamp.ticks.max(clip.last_tick.saturating_add(1)) };
+            let tick = if clip.frames.is_empty() {
+                stamp.ticks
+            } else {
+                stamp.ticks.max(clip.last_tick.saturating_add(1))
+            };
             match writer.video(payload, frame.key, tick) {
                 Ok(sample) if sample.stray_bytes > 0 => {
-                    note = Some(format!("{} bytes before the first start code are not in the .mp4", sample.stray_bytes));
+                    note = Some(format!(
+                        "{} bytes before the first start code are not in the .mp4",
+                        sample.stray_bytes
+                    ));
                 }
                 Ok(_) => {}
                 Err(error @ (MuxError::NoNalUnit(_) | MuxError::Empty | MuxError::TooLarge(_))) => {
@@ -336,7 +366,9 @@ impl Lane {
             && !frame.key
             && self.reference_missing.is_none()
         {
-            self.reference_missing = Some(Cow::Owned(format!("frame number {number} follows {last}: frames are missing before it")));
+            self.reference_missing = Some(Cow::Owned(format!(
+                "frame number {number} follows {last}: frames are missing before it"
+            )));
         }
         if frame.key {
             self.reference_missing = None;
@@ -348,9 +380,12 @@ impl Lane {
             }
             FrameState::Complete => match &self.reference_missing {
                 Some(why) => ("reference-missing", Some(why.clone())),
-                None if frame.check == Some(false) => {
-                    ("complete", Some(Cow::Borrowed("the stream's own payload check does not match the payload")))
-                }
+                None if frame.check == Some(false) => (
+                    "complete",
+                    Some(Cow::Borrowed(
+                        "the stream's own payload check does not match the payload",
+                    )),
+                ),
                 None => ("complete", frame.interpretation.map(Cow::Borrowed)),
             },
         }

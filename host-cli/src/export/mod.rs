@@ -7,8 +7,8 @@ pub mod hashed;
 mod journal;
 mod lane;
 mod plan;
-pub mod records;
 mod recording;
+pub mod records;
 mod write;
 
 pub use journal::{Journal, RecordingDone, finish_folder};

@@ -19,7 +19,9 @@ pub struct Wanted {
 impl Wanted {
     /// True when a frame of a stream channel that begins at a logical offset is wanted.
     pub fn contains(&self, channel: u32, start: u64) -> bool {
-        self.ranges.get(&channel).is_some_and(|ranges| ranges.iter().any(|range| range.contains(&start)))
+        self.ranges
+            .get(&channel)
+            .is_some_and(|ranges| ranges.iter().any(|range| range.contains(&start)))
     }
 
     /// True when nothing is wanted.
@@ -91,7 +93,12 @@ pub fn plan(
 }
 
 impl Run {
-    fn close(&mut self, channel: u32, (from, to): (Option<CivilTime>, Option<CivilTime>), wanted: &mut Wanted) {
+    fn close(
+        &mut self,
+        channel: u32,
+        (from, to): (Option<CivilTime>, Option<CivilTime>),
+        wanted: &mut Wanted,
+    ) {
         let times = resolve(&self.stamps, self.pace.ticks_per_second(), None);
         let ranges = wanted.ranges.entry(channel).or_default();
         let mut key = None;

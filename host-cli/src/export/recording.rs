@@ -131,7 +131,9 @@ impl Export<'_> {
                 }
                 let is_wanted = wanted.is_none_or(|wanted| wanted.contains(channel, frame.start()));
                 match frame.kind {
-                    FrameKind::Video | FrameKind::Still if is_wanted => self.picture(&frame, walk)?,
+                    FrameKind::Video | FrameKind::Still if is_wanted => {
+                        self.picture(&frame, walk)?
+                    }
                     // A clip must not run on over frames that were left out.
                     FrameKind::Video | FrameKind::Still => self.end_lane(channel)?,
                     FrameKind::Audio if is_wanted => self.sound(&frame, walk)?,
@@ -139,17 +141,30 @@ impl Export<'_> {
                 }
             }
             WalkItem::Skipped { kind: SkipKind::Expected, .. } => {}
-            WalkItem::Skipped { range, kind: SkipKind::Damage, why } => {
+            WalkItem::Skipped { range, kind, why } => {
                 let length = range.end.saturating_sub(range.start);
-                self.note(FindingKind::UnparsedBytes, range, format!("{length} bytes: {why}"));
+                let kind = if kind == SkipKind::OlderGeneration {
+                    FindingKind::NotListed
+                } else {
+                    FindingKind::UnparsedBytes
+                };
+                self.note(kind, range, format!("{length} bytes: {why}"));
             }
             WalkItem::Hole { range, hole } => {
                 let length = range.end.saturating_sub(range.start);
-                self.note(FindingKind::Hole, range, format!("{length} bytes of the stream are {hole}"));
+                self.note(
+                    FindingKind::Hole,
+                    range,
+                    format!("{length} bytes of the stream are {hole}"),
+                );
                 self.lanes.values_mut().for_each(Lane::lost);
             }
             WalkItem::Failed { range, error } => {
-                self.note(FindingKind::Hole, range, format!("the stream cannot be read here: {error}"));
+                self.note(
+                    FindingKind::Hole,
+                    range,
+                    format!("the stream cannot be read here: {error}"),
+                );
                 self.lanes.values_mut().for_each(Lane::lost);
             }
         }
@@ -190,7 +205,11 @@ impl Export<'_> {
         let payload = match walk.bytes(&frame.payload) {
             Ok(payload) => payload,
             Err(error) => {
-                self.note(FindingKind::Hole, frame.start()..frame.end(), format!("a frame cannot be read: {error}"));
+                self.note(
+                    FindingKind::Hole,
+                    frame.start()..frame.end(),
+                    format!("a frame cannot be read: {error}"),
+                );
                 return Ok(());
             }
         };
@@ -224,7 +243,11 @@ impl Export<'_> {
         if let Some(why) = &frame.encrypted
             && lane.clip.as_ref().is_some_and(|clip| clip.frames.is_empty())
         {
-            self.note(FindingKind::Encrypted, frame.start()..frame.end(), format!("encrypted footage: {why}"));
+            self.note(
+                FindingKind::Encrypted,
+                frame.start()..frame.end(),
+                format!("encrypted footage: {why}"),
+            );
         }
         if let daleel_core::FrameState::Damaged(why) = &frame.state {
             self.note(FindingKind::DamagedFrame, frame.start()..frame.end(), why.clone());
@@ -251,8 +274,11 @@ impl Export<'_> {
     }
 
     fn note_step(&mut self, frame: &Frame, milliseconds: i64) {
-        let (direction, amount) =
-            if milliseconds < 0 { ("back", milliseconds.saturating_neg()) } else { ("forward", milliseconds) };
+        let (direction, amount) = if milliseconds < 0 {
+            ("back", milliseconds.saturating_neg())
+        } else {
+            ("forward", milliseconds)
+        };
         self.note(
             FindingKind::ClockStep,
             frame.start()..frame.end(),
@@ -320,11 +346,15 @@ impl Export<'_> {
         let ticks = i64::from(lane.ticks_per_second());
         let apart = lane.last_counter.zip(sound.counter).and_then(|(picture, sound_at)| {
             let modulus = i64::try_from(sound.modulus).ok().filter(|modulus| *modulus > 0)?;
-            let ran = i64::try_from(sound_at).ok()?.checked_sub(i64::try_from(picture).ok()?)?.rem_euclid(modulus);
+            let ran = i64::try_from(sound_at)
+                .ok()?
+                .checked_sub(i64::try_from(picture).ok()?)?
+                .rem_euclid(modulus);
             Some(if ran > modulus / 2 { ran.saturating_sub(modulus) } else { ran })
         });
         let limit = |ms: i64| ms.saturating_mul(ticks) / 1000;
-        let apart = apart.filter(|apart| apart.saturating_abs() <= limit(SOUND_APART_MS)).unwrap_or(0);
+        let apart =
+            apart.filter(|apart| apart.saturating_abs() <= limit(SOUND_APART_MS)).unwrap_or(0);
         let Some(clip) = lane.clip.as_mut() else { return Ok(false) };
         let picture = clip.stamps.last().map_or(0, |stamp| stamp.ticks);
         let first = clip.stamps.first().map_or(0, |stamp| stamp.ticks);
@@ -342,7 +372,10 @@ impl Export<'_> {
                 channels: sound.channels,
             };
             let written = match walk.bytes(&sound.payload) {
-                Ok(bytes) => writer.audio_track(track).and_then(|()| writer.audio(&bytes, tick)).map_err(|error| error.to_string()),
+                Ok(bytes) => writer
+                    .audio_track(track)
+                    .and_then(|()| writer.audio(&bytes, tick))
+                    .map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             match written {
@@ -361,7 +394,11 @@ impl Export<'_> {
             tick,
         });
         if let Some(error) = not_carried {
-            self.note(FindingKind::NotCarried, sound.at..sound.end, format!("sound is not in the .mp4: {error}"));
+            self.note(
+                FindingKind::NotCarried,
+                sound.at..sound.end,
+                format!("sound is not in the .mp4: {error}"),
+            );
         }
         Ok(true)
     }
@@ -381,12 +418,23 @@ impl Export<'_> {
 
     fn close_clip(&mut self, lane: &mut Lane, cut: Option<&Cut>) -> Result<()> {
         let ticks = lane.ticks_per_second();
-        let Some(mut clip) = lane.take().filter(|clip| !clip.frames.is_empty()) else { return Ok(()) };
+        let Some(mut clip) = lane.take().filter(|clip| !clip.frames.is_empty()) else {
+            return Ok(());
+        };
         let times = resolve(&clip.stamps, i64::from(ticks), cut.and_then(|cut| cut.after));
         let foreign = self.foreign_units(&clip);
         let channel_conflict = self.channel_conflict(&clip);
-        let closed = close(&self.folder, self.stream, &mut clip, &times, ticks, self.options.native, &foreign, channel_conflict)
-            .context("writing a clip")?;
+        let closed = close(
+            &self.folder,
+            self.stream,
+            &mut clip,
+            &times,
+            ticks,
+            self.options.native,
+            &foreign,
+            channel_conflict,
+        )
+        .context("writing a clip")?;
         self.done.files.extend(closed.files);
         self.done.clips.extend(closed.clip);
         self.done.other.extend(closed.other);

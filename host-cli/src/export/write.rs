@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use super::{
     hashed::{Digested, HashedFile, hex},
     lane::{Clip, FrameRecord, SideAudio, Target, later},
-    records::{AudioJson, ClipJson, FileJson, FrameJson, OtherJson},
     recording::absolute,
+    records::{AudioJson, ClipJson, FileJson, FrameJson, OtherJson},
 };
 use crate::output::{ReasonJson, StoredJson, extent};
 
@@ -69,8 +69,11 @@ impl<'a> Folder<'a> {
 
     /// Relative path without extension of a clip's files.
     fn stem(&self, id: &str, start: Option<CivilTime>) -> String {
-        let channel = self.recording.channel.map_or("chxx".to_owned(), |channel| format!("ch{channel:02}"));
-        let time = start.map_or("undated".to_owned(), |start| start.to_string().replace([':', '-'], "").replace('T', "_"));
+        let channel =
+            self.recording.channel.map_or("chxx".to_owned(), |channel| format!("ch{channel:02}"));
+        let time = start.map_or("undated".to_owned(), |start| {
+            start.to_string().replace([':', '-'], "").replace('T', "_")
+        });
         format!("clips/{channel}_{time}_{}", file_safe(id))
     }
 
@@ -87,7 +90,9 @@ impl<'a> Folder<'a> {
             let _ = fs::remove_file(absolute(self.out, &file.path));
         }
         let Ok(entries) = fs::read_dir(self.out.join(super::journal::WORK)) else { return };
-        for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "part")) {
+        for entry in
+            entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "part"))
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -144,14 +149,20 @@ impl<'a> Folder<'a> {
     }
 
     /// Copies logical ranges of a stream, in order. Gives what could not be read.
-    fn copy(&self, stream: &Stream, relative: &str, ranges: &[Range<u64>]) -> Result<(Digested, Vec<Finding>)> {
+    fn copy(
+        &self,
+        stream: &Stream,
+        relative: &str,
+        ranges: &[Range<u64>],
+    ) -> Result<(Digested, Vec<Finding>)> {
         let mut out = self.create(relative)?;
         let mut findings = Vec::new();
         for range in ranges {
             for whole in stream.map.map(range.clone()) {
                 let mut done = 0;
-                while let Some(piece) =
-                    whole.slice(done, whole.len().saturating_sub(done).min(COPY_BYTES)).filter(|piece| !piece.is_empty())
+                while let Some(piece) = whole
+                    .slice(done, whole.len().saturating_sub(done).min(COPY_BYTES))
+                    .filter(|piece| !piece.is_empty())
                 {
                     match stream.source.read(piece) {
                         Ok(bytes) => out.write_all(&bytes)?,
@@ -168,7 +179,11 @@ impl<'a> Folder<'a> {
         Ok((out.finish()?, findings))
     }
 
-    fn frames_file(&self, relative: &str, frames: impl Iterator<Item = FrameJson>) -> Result<FileJson> {
+    fn frames_file(
+        &self,
+        relative: &str,
+        frames: impl Iterator<Item = FrameJson>,
+    ) -> Result<FileJson> {
         let mut out = self.create(relative)?;
         for frame in frames {
             serde_json::to_writer(&mut out, &frame)?;
@@ -195,13 +210,16 @@ impl<'a> Folder<'a> {
         });
         for (n, run) in runs.enumerate() {
             let Some(first) = run.first() else { continue };
-            let payloads: Vec<Range<u64>> = run.iter().flat_map(|sound| sound.payload.iter().cloned()).collect();
+            let payloads: Vec<Range<u64>> =
+                run.iter().flat_map(|sound| sound.payload.iter().cloned()).collect();
             let bits = match first.codec {
                 Codec::Pcm16 => Some(16),
                 Codec::Pcm8 => Some(8),
                 _ => None,
             };
-            let name = |ending: &str| if n == 0 { format!("{stem}.{ending}") } else { format!("{stem}.{n}.{ending}") };
+            let name = |ending: &str| {
+                if n == 0 { format!("{stem}.{ending}") } else { format!("{stem}.{n}.{ending}") }
+            };
             let (relative, digest) = match bits {
                 Some(bits) => {
                     let relative = name("wav");
@@ -227,7 +245,14 @@ impl<'a> Folder<'a> {
         Ok(written)
     }
 
-    fn wav(&self, stream: &Stream, relative: &str, payloads: &[Range<u64>], sound: &SideAudio, bits: u16) -> Result<Digested> {
+    fn wav(
+        &self,
+        stream: &Stream,
+        relative: &str,
+        payloads: &[Range<u64>],
+        sound: &SideAudio,
+        bits: u16,
+    ) -> Result<Digested> {
         let format = WavFormat {
             bits,
             channels: u16::from(sound.channels),
@@ -251,8 +276,11 @@ fn file(relative: &str, digest: Digested) -> FileJson {
 /// An id as a part of a file name: odd characters replaced, and made unique again where that happened.
 fn file_safe(id: &str) -> String {
     const LENGTH_MAX: usize = 100;
-    let safe: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '_' }).take(LENGTH_MAX).collect();
+    let safe: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '_' })
+        .take(LENGTH_MAX)
+        .collect();
     if safe == id {
         return safe;
     }
@@ -265,7 +293,11 @@ fn frame_json(n: usize, record: &FrameRecord, time: Option<&Resolved>) -> FrameJ
     FrameJson {
         n: n as u64,
         time: dated.map(|time| time.to_string()),
-        stored: record.stored.iter().map(|(value, offset)| StoredJson::new(value, *offset)).collect(),
+        stored: record
+            .stored
+            .iter()
+            .map(|(value, offset)| StoredJson::new(value, *offset))
+            .collect(),
         time_source: time.map_or("none", |time| time.source.as_str()).to_owned(),
         uncertainty_ms: time.filter(|time| time.time.is_some()).map(|time| time.uncertainty_ms),
         key: record.key,
@@ -322,7 +354,8 @@ pub fn close(
             match writer.finish_into(&clip.sets, usual) {
                 Ok((_, file)) => (Some(file.finish()?), None),
                 Err(MuxError::Incomplete(_)) => {
-                    let reason = "no parameter sets: nothing in the stream describes the pictures".to_owned();
+                    let reason = "no parameter sets: nothing in the stream describes the pictures"
+                        .to_owned();
                     (None, Some(("no-parameter-sets", reason)))
                 }
                 Err(error) => return Err(error.into()),
@@ -334,12 +367,21 @@ pub fn close(
     let grade = if conflict.is_some() { Grade::IndexConflict } else { recording.grade };
     let channel = if conflict.is_some() { None } else { recording.channel };
     let frames_file = format!("{stem}.frames.jsonl");
-    let lines = clip.frames.iter().zip(times).enumerate().map(|(n, (record, time))| frame_json(n, record, Some(time)));
+    let lines = clip
+        .frames
+        .iter()
+        .zip(times)
+        .enumerate()
+        .map(|(n, (record, time))| frame_json(n, record, Some(time)));
     closed.files.push(folder.frames_file(&frames_file, lines)?);
     let native = match native || why.is_some() {
         true => {
             let relative = format!("{stem}.dav");
-            let ranges = if clip.units.is_empty() { without(clip.range.clone(), foreign) } else { clip.units.clone() };
+            let ranges = if clip.units.is_empty() {
+                without(clip.range.clone(), foreign)
+            } else {
+                clip.units.clone()
+            };
             let (digest, findings) = folder.copy(stream, &relative, &ranges)?;
             closed.findings.extend(findings);
             closed.files.push(file(&relative, digest.clone()));
@@ -362,23 +404,37 @@ pub fn close(
                     file: relative.clone(),
                     codec: codec.as_str().to_owned(),
                     sample_rate,
-                    start: later(start, tick.saturating_sub(first_tick), ticks_per_second).map(|time| time.to_string()),
+                    start: later(start, tick.saturating_sub(first_tick), ticks_per_second)
+                        .map(|time| time.to_string()),
                     sha256: None,
                 });
             }
-            let (beside, files) =
-                folder.side_audio(stream, &stem, &clip.side_audio, start, first_tick, ticks_per_second)?;
+            let (beside, files) = folder.side_audio(
+                stream,
+                &stem,
+                &clip.side_audio,
+                start,
+                first_tick,
+                ticks_per_second,
+            )?;
             for sound in beside.iter().filter(|sound| !sound.file.ends_with(".wav")) {
                 closed.findings.push(Finding {
                     kind: FindingKind::NotCarried,
-                    text: format!("{id}: sound coded as {} is not in the .mp4; its bytes are in {}", sound.codec, sound.file),
+                    text: format!(
+                        "{id}: sound coded as {} is not in the .mp4; its bytes are in {}",
+                        sound.codec, sound.file
+                    ),
                     at: None,
                 });
             }
             audio.extend(beside);
             closed.files.extend(files);
-            let (width, height) = clip.sets.picture_size().map_or((0, 0), |size| (size.coded_width, size.coded_height));
-            let (native, native_sha256) = native.map_or((None, None), |(path, sha256)| (Some(path), Some(sha256)));
+            let (width, height) = clip
+                .sets
+                .picture_size()
+                .map_or((0, 0), |size| (size.coded_width, size.coded_height));
+            let (native, native_sha256) =
+                native.map_or((None, None), |(path, sha256)| (Some(path), Some(sha256)));
             let sha256 = digest.sha256.clone();
             closed.files.push(file(&relative, digest));
             closed.clip = Some(ClipJson {
@@ -437,4 +493,3 @@ pub fn close(
     }
     Ok(closed)
 }
-

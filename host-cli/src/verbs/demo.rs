@@ -32,7 +32,9 @@ impl Demo {
         let folder = match self.out {
             Some(out) if out.exists() => {
                 let text = format!("{} exists already", out.display());
-                return Err(Failure::new(Exit::Input, text).hint("give a folder that does not exist").into());
+                return Err(Failure::new(Exit::Input, text)
+                    .hint("give a folder that does not exist")
+                    .into());
             }
             Some(out) => {
                 std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
@@ -58,8 +60,16 @@ impl Demo {
             .min();
         writeln!(out, "\nThe clips are in {}", clips.join("clips").display())?;
         if let Some(first) = first {
-            writeln!(out, "Look at one in any player or browser, for example:\n  ffplay {}", first.display())?;
-            writeln!(out, "Where its frames lie on the disk:\n  {}", first.with_extension("frames.jsonl").display())?;
+            writeln!(
+                out,
+                "Look at one in any player or browser, for example:\n  ffplay {}",
+                first.display()
+            )?;
+            writeln!(
+                out,
+                "Where its frames lie on the disk:\n  {}",
+                first.with_extension("frames.jsonl").display()
+            )?;
         }
         writeln!(out, "What is truly on the disk: {}", folder.join("truth.json").display())?;
         writeln!(out, "Check the files: cd {} && sha256sum -c SHA256SUMS", clips.display())?;

@@ -27,7 +27,9 @@ use crate::{
 /// A clip ends where no frame follows for longer than --gap, at the key frame after the recorder's clock was moved, and where codec, picture
 /// size or parameter sets change. The source is only read. OUT must not exist, and not lie on the source.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  daleel extract disk.dd --out footage\n  daleel extract disk.dd --out ch3 --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00 --native\n  daleel extract disk.dd --out footage --resume\n\nCheck what was written:\n  cd footage && sha256sum -c SHA256SUMS")]
+#[command(
+    after_help = "Examples:\n  daleel extract disk.dd --out footage\n  daleel extract disk.dd --out ch3 --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00 --native\n  daleel extract disk.dd --out footage --resume\n\nCheck what was written:\n  cd footage && sha256sum -c SHA256SUMS"
+)]
 pub struct Extract {
     #[command(flatten)]
     source: SourceArgs,
@@ -99,15 +101,22 @@ impl Extract {
         }
         if self.dry_run {
             let mut out = out();
-            writeln!(out, "{count} recordings, {total} bytes of stream, into {}", self.out.display())?;
+            writeln!(
+                out,
+                "{count} recordings, {total} bytes of stream, into {}",
+                self.out.display()
+            )?;
             out.flush()?;
             return Ok(Exit::Success);
         }
-        let mut journal = Journal::open(&self.out, &self.recipe(&session, &*recorder), self.resume)?;
+        let mut journal =
+            Journal::open(&self.out, &self.recipe(&session, &*recorder), self.resume)?;
         let mut progress = Progress::new(self.progress.progress, "extract", total);
         let mut before = 0u64;
         let mut found = noticed.counts().values().sum::<u64>();
-        for recording in recorder.recordings().flatten().filter(|recording| self.filter.wants(recording)) {
+        for recording in
+            recorder.recordings().flatten().filter(|recording| self.filter.wants(recording))
+        {
             if !journal.is_done(&recording.id) {
                 let done = self.one(&*recorder, &recording, |at| {
                     progress.at(before.saturating_add(at.min(recording.bytes)), found);
@@ -128,7 +137,12 @@ impl Extract {
     }
 
     /// One recording: planned first where the wanted times may cut it.
-    fn one(&self, recorder: &dyn Recorder, recording: &Recording, position: impl FnMut(u64)) -> Result<RecordingDone> {
+    fn one(
+        &self,
+        recorder: &dyn Recorder,
+        recording: &Recording,
+        position: impl FnMut(u64),
+    ) -> Result<RecordingDone> {
         let stream = match recorder.stream(recording) {
             Ok(stream) => stream,
             Err(error) => {
@@ -139,11 +153,11 @@ impl Extract {
                 return Ok(done);
             }
         };
-        let options = Options { out: self.out.clone(), cutting: self.cutting(), native: self.native };
-        let wanted = self
-            .filter
-            .has_times()
-            .then(|| plan(recorder, recording, &stream, self.cutting(), (self.filter.from, self.filter.to)));
+        let options =
+            Options { out: self.out.clone(), cutting: self.cutting(), native: self.native };
+        let wanted = self.filter.has_times().then(|| {
+            plan(recorder, recording, &stream, self.cutting(), (self.filter.from, self.filter.to))
+        });
         if wanted.as_ref().is_some_and(|wanted| wanted.is_empty()) && !interrupt::arrived() {
             return Ok(RecordingDone::new(recording));
         }
@@ -156,8 +170,11 @@ impl Extract {
 
     fn refuse_source(&self, session: &Session) -> Result<()> {
         if session.opened.is_on_source(&self.out)? {
-            let text = format!("{} lies on the source: nothing is written there", self.out.display());
-            return Err(Failure::new(Exit::Input, text).hint("give a folder on another disk").into());
+            let text =
+                format!("{} lies on the source: nothing is written there", self.out.display());
+            return Err(Failure::new(Exit::Input, text)
+                .hint("give a folder on another disk")
+                .into());
         }
         Ok(())
     }
@@ -191,14 +208,23 @@ impl Extract {
     fn stopped(&self, error: anyhow::Error) -> anyhow::Error {
         match error.downcast::<Failure>() {
             Ok(failure) if failure.exit == Exit::Interrupted => failure
-                .hint(format!("what is done is kept; go on with the same command and --resume ({})", self.out.display()))
+                .hint(format!(
+                    "what is done is kept; go on with the same command and --resume ({})",
+                    self.out.display()
+                ))
                 .into(),
             Ok(failure) => failure.into(),
             Err(error) => error,
         }
     }
 
-    fn finish(&self, journal: Journal, session: &Session, recorder: &dyn Recorder, noticed: &Findings) -> Result<Exit> {
+    fn finish(
+        &self,
+        journal: Journal,
+        session: &Session,
+        recorder: &dyn Recorder,
+        noticed: &Findings,
+    ) -> Result<Exit> {
         let mut own = findings(noticed);
         let own_counts = counts(noticed);
         let mut document = json!(null);
@@ -227,10 +253,15 @@ impl Extract {
                 self.out.display()
             )?;
             if done.other > 0 {
-                writeln!(out, "{} entries ({} frames) cannot be played: other.jsonl says why", done.other, done.other_frames)?;
+                writeln!(
+                    out,
+                    "{} entries ({} frames) cannot be played: other.jsonl says why",
+                    done.other, done.other_frames
+                )?;
             }
             out.flush()?;
-            if let Some(kinds) = document.get("finding_counts").and_then(|kinds| kinds.as_object()) {
+            if let Some(kinds) = document.get("finding_counts").and_then(|kinds| kinds.as_object())
+            {
                 for (kind, count) in kinds {
                     writeln!(stderr(), "findings ({kind}): {count}; see summary.json")?;
                 }

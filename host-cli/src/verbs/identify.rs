@@ -18,7 +18,9 @@ use crate::{
 /// Names the layout of a disk, image, file or folder with the facts for and against it and the bytes each fact rests on. Several layouts on one
 /// medium are several answers. A layout is not a brand: many brands share one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  daleel identify disk.dd\n  daleel identify disk.001 --json\n  daleel identify clip.dav")]
+#[command(
+    after_help = "Examples:\n  daleel identify disk.dd\n  daleel identify disk.001 --json\n  daleel identify clip.dav"
+)]
 pub struct Identify {
     #[command(flatten)]
     source: SourceArgs,
@@ -81,10 +83,14 @@ impl Identify {
             .filter(|layer| wanted(layer.family.name))
             .map(|layer| {
                 let opened = (layer.family.open)(layer.input.clone(), &layer.verdict);
-                layer_json(layer, opened.as_ref().map(|recorder| &**recorder).map_err(ToString::to_string))
+                layer_json(
+                    layer,
+                    opened.as_ref().map(|recorder| &**recorder).map_err(ToString::to_string),
+                )
             })
             .collect::<Vec<_>>();
-        let beside = daleel_image::map_beside(&self.source.source).filter(|_| self.source.map.is_none());
+        let beside =
+            daleel_image::map_beside(&self.source.source).filter(|_| self.source.map.is_none());
         let answer = Answer {
             schema: "daleel.identify/1",
             source: self.source.source.display().to_string(),
@@ -102,9 +108,14 @@ impl Identify {
             print_text(&answer)?;
         }
         if answer.layers.is_empty() {
-            return Err(Failure::new(Exit::Unsupported, "nothing in this source is of a known format").into());
+            return Err(Failure::new(
+                Exit::Unsupported,
+                "nothing in this source is of a known format",
+            )
+            .into());
         }
-        let has_findings = answer.layers.iter().any(|layer| !layer.findings.is_empty() || layer.error.is_some());
+        let has_findings =
+            answer.layers.iter().any(|layer| !layer.findings.is_empty() || layer.error.is_some());
         Ok(if has_findings { Exit::Findings } else { Exit::Success })
     }
 }
@@ -114,7 +125,10 @@ fn layer_json(layer: &crate::session::Layer, recorder: Result<&dyn Recorder, Str
         verdict: VerdictJson::from(&layer.verdict),
         status: layer.family.status.as_str(),
         facts: recorder.as_ref().map(|recorder| recorder.facts()).unwrap_or_default(),
-        findings: recorder.as_ref().map(|recorder| findings(recorder.findings())).unwrap_or_default(),
+        findings: recorder
+            .as_ref()
+            .map(|recorder| findings(recorder.findings()))
+            .unwrap_or_default(),
         error: recorder.err(),
     }
 }
@@ -138,7 +152,10 @@ fn print_text(answer: &Answer) -> Result<()> {
         writeln!(out, "note: {note}")?;
     }
     if let Some(map) = &answer.map_beside {
-        writeln!(out, "note: {map} looks like the map of this image; give it with --map to treat unreadable bytes as holes")?;
+        writeln!(
+            out,
+            "note: {map} looks like the map of this image; give it with --map to treat unreadable bytes as holes"
+        )?;
     }
     for partition in &answer.partitions {
         let [offset, length] = partition.extent;
@@ -157,7 +174,11 @@ fn print_text(answer: &Answer) -> Result<()> {
     }
     for layer in &answer.layers {
         let verdict = &layer.verdict;
-        writeln!(out, "\n{} (family {}, score {} of 100; support proven on: {})", verdict.layout, verdict.family, verdict.score, layer.status)?;
+        writeln!(
+            out,
+            "\n{} (family {}, score {} of 100; support proven on: {})",
+            verdict.layout, verdict.family, verdict.score, layer.status
+        )?;
         for reason in &verdict.reasons {
             let sign = if reason.supports { "for    " } else { "against" };
             let at = reason.offset.map(|offset| format!("0x{offset:x}")).unwrap_or_default();

@@ -10,8 +10,8 @@ use crate::{
     args::{FilterArgs, SourceArgs},
     exit::Exit,
     output::{
-        FindingJson, RecordingJson, VerdictJson, duration_ms, duration_text, findings, out, print_json,
-        printable,
+        FindingJson, RecordingJson, VerdictJson, duration_ms, duration_text, findings, out,
+        print_json, printable,
     },
     session,
 };
@@ -20,7 +20,9 @@ use crate::{
 ///
 /// One line a recording, in the order of the index. Recordings that no index mentions are not here. Times are the recorder's own clock.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  daleel list disk.dd\n  daleel list disk.dd --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00\n  daleel list disk.dd --jsonl | head\n  daleel list disk.dd --csv > recordings.csv")]
+#[command(
+    after_help = "Examples:\n  daleel list disk.dd\n  daleel list disk.dd --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00\n  daleel list disk.dd --jsonl | head\n  daleel list disk.dd --csv > recordings.csv"
+)]
 pub struct List {
     #[command(flatten)]
     source: SourceArgs,
@@ -151,15 +153,32 @@ impl List {
         Ok(())
     }
 
-    fn print_csv(&self, recorder: &dyn Recorder, noticed: &mut Findings, totals: &mut Totals) -> Result<()> {
+    fn print_csv(
+        &self,
+        recorder: &dyn Recorder,
+        noticed: &mut Findings,
+        totals: &mut Totals,
+    ) -> Result<()> {
         let mut table = csv::Writer::from_writer(out());
         table.write_record([
-            "id", "channel", "stream", "start", "end", "duration_ms", "type", "bytes", "state", "grade",
-            "index_entry_offset", "first_byte", "source_file",
+            "id",
+            "channel",
+            "stream",
+            "start",
+            "end",
+            "duration_ms",
+            "type",
+            "bytes",
+            "state",
+            "grade",
+            "index_entry_offset",
+            "first_byte",
+            "source_file",
         ])?;
         self.each(recorder, noticed, totals, |recording| {
             let r = RecordingJson::from(recording);
-            let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+            let number =
+                |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
             table.write_record([
                 r.id,
                 number(r.channel.map(u64::from)),
@@ -190,7 +209,13 @@ impl List {
     ) -> Result<()> {
         let mut out = out();
         let verdict = recorder.verdict();
-        writeln!(out, "{}, {} bytes: {}", self.source.source.display(), session.opened.size, verdict.layout)?;
+        writeln!(
+            out,
+            "{}, {} bytes: {}",
+            self.source.source.display(),
+            session.opened.size,
+            verdict.layout
+        )?;
         writeln!(
             out,
             "times: the recorder's own clock, no zone\n\n{:>3}  {:<19}  {:<19}  {:>8}  {:>12}  {:<8}  {:>14}  id",

@@ -80,7 +80,12 @@ impl Logs {
         if self.json {
             let source = self.source.source.display().to_string();
             drop(out);
-            print_json(&Answer { schema: "daleel.logs/1", source, events, findings: findings(&noticed) })?;
+            print_json(&Answer {
+                schema: "daleel.logs/1",
+                source,
+                events,
+                findings: findings(&noticed),
+            })?;
         } else {
             for event in &events {
                 if self.jsonl {
@@ -88,7 +93,13 @@ impl Logs {
                     writeln!(out)?;
                 } else {
                     let time = event.time.as_deref().unwrap_or("no time");
-                    writeln!(out, "{time:<23}  0x{:x}  {:<9}  {}", event.offset, event.level, printable(&event.text))?;
+                    writeln!(
+                        out,
+                        "{time:<23}  0x{:x}  {:<9}  {}",
+                        event.offset,
+                        event.level,
+                        printable(&event.text)
+                    )?;
                 }
             }
             for finding in noticed.iter().filter(|_| !self.jsonl) {

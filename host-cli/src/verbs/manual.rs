@@ -13,7 +13,9 @@ use crate::{
 
 /// Print the completion script for a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  daleel completions bash > /etc/bash_completion.d/daleel\n  daleel completions zsh > ~/.zfunc/_daleel")]
+#[command(
+    after_help = "Examples:\n  daleel completions bash > /etc/bash_completion.d/daleel\n  daleel completions zsh > ~/.zfunc/_daleel"
+)]
 pub struct Completions {
     /// The shell
     #[arg(value_enum)]
@@ -48,7 +50,9 @@ impl Man {
     pub fn run(self) -> Result<Exit> {
         let page = self.out.join("daleel.1");
         if page.exists() {
-            return Err(Failure::new(Exit::Input, format!("{} exists already", page.display())).into());
+            return Err(
+                Failure::new(Exit::Input, format!("{} exists already", page.display())).into()
+            );
         }
         fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
         clap_mangen::generate_to(Cli::command(), &self.out)?;

@@ -18,7 +18,9 @@ use crate::{
 /// Shows which structures hold the byte, outermost first, with the offset, bytes, value and meaning of every field and how well that meaning is
 /// known (confirmed, single source, inferred, unknown).
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  daleel show disk.dd --at 0\n  daleel show disk.dd --at 0x1f43c00\n  daleel show folder --file 2024/001.dav --at 0 --json")]
+#[command(
+    after_help = "Examples:\n  daleel show disk.dd --at 0\n  daleel show disk.dd --at 0x1f43c00\n  daleel show folder --file 2024/001.dav --at 0 --json"
+)]
 pub struct Show {
     #[command(flatten)]
     source: SourceArgs,
@@ -95,12 +97,19 @@ impl Show {
     pub fn run(self) -> Result<Exit> {
         let (session, recorder) = session::open(&self.source)?;
         if self.file.is_none() && self.at >= session.opened.size {
-            let text = format!("offset {} is behind the end of the source ({} bytes)", self.at, session.opened.size);
+            let text = format!(
+                "offset {} is behind the end of the source ({} bytes)",
+                self.at, session.opened.size
+            );
             return Err(Failure::new(Exit::Usage, text).into());
         }
         let structures = recorder.describe(self.at, self.file.as_deref())?;
         if structures.is_empty() {
-            let text = format!("nothing known lies at offset {} of this {}", self.at, recorder.verdict().layout);
+            let text = format!(
+                "nothing known lies at offset {} of this {}",
+                self.at,
+                recorder.verdict().layout
+            );
             return Err(Failure::new(Exit::Unsupported, text).into());
         }
         let structures: Vec<_> = structures.iter().map(StructureJson::from).collect();
@@ -123,7 +132,11 @@ fn print_text(answer: &Answer) -> Result<()> {
     writeln!(out, "offset 0x{:x} ({})", answer.offset, answer.offset)?;
     for structure in &answer.structures {
         let [offset, length] = structure.extent;
-        writeln!(out, "\n{} at 0x{offset:x} ({offset}), {length} bytes", printable(&structure.name))?;
+        writeln!(
+            out,
+            "\n{} at 0x{offset:x} ({offset}), {length} bytes",
+            printable(&structure.name)
+        )?;
         writeln!(out, "  {}", printable(&structure.purpose))?;
         for field in &structure.fields {
             let [at, length] = field.extent;

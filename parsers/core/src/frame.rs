@@ -201,6 +201,8 @@ impl Frame {
 pub enum SkipKind {
     /// Filler, index blocks, file headers: expected there.
     Expected,
+    /// Footage of an earlier recording in a reused block: not this recording's.
+    OlderGeneration,
     /// Bytes that should be a frame and are not.
     Damage,
 }

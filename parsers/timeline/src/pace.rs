@@ -92,7 +92,12 @@ impl Pace {
 
     /// Takes in the next frame. After [`Pacing::Gap`], and after [`Pacing::Step`] unless steps are passed through, the stamp's ticks start
     /// at 0 again: a clip ends there.
-    pub fn next(&mut self, time: &StoredTime, number: Option<u32>, rate: Option<u8>) -> (Pacing, Stamp) {
+    pub fn next(
+        &mut self,
+        time: &StoredTime,
+        number: Option<u32>,
+        rate: Option<u8>,
+    ) -> (Pacing, Stamp) {
         let second = time.second.map(|time| time.millis().div_euclid(1000));
         let counter = time.counter.map(|counter| counter.value);
         if let Some(rate) = rate {
@@ -108,7 +113,8 @@ impl Pace {
         match (pacing, self.last) {
             (Pacing::Step { delta, .. }, Some(last)) if self.through_steps => {
                 let ticks = last.ticks.saturating_add(delta.unwrap_or(self.usual).max(1));
-                stamp = Stamp { restarted: delta.is_none(), wrapped: true, ..Stamp::at(ticks, second) };
+                stamp =
+                    Stamp { restarted: delta.is_none(), wrapped: true, ..Stamp::at(ticks, second) };
                 self.phase = None;
             }
             (Pacing::Gap { .. } | Pacing::Step { .. }, _) => {
@@ -131,7 +137,10 @@ impl Pace {
         modulus: u64,
         number: Option<u32>,
     ) -> (Pacing, Stamp) {
-        let clock = last.second.zip(second).map(|(a, b)| b.saturating_sub(a).saturating_mul(self.ticks_per_second));
+        let clock = last
+            .second
+            .zip(second)
+            .map(|(a, b)| b.saturating_sub(a).saturating_mul(self.ticks_per_second));
         let modulus = i64::try_from(modulus).unwrap_or(0);
         let ran = last.counter.zip(counter).filter(|_| modulus > 0).map(|(a, b)| {
             let (a, b) = (i64::try_from(a).unwrap_or(0), i64::try_from(b).unwrap_or(0));
@@ -144,11 +153,17 @@ impl Pace {
         match (clock, ran) {
             (Some(clock), Some(ran)) => match self.agree(clock, ran, modulus) {
                 // A clock set forward by some wraps of the counter looks like a gap; the footage itself runs on.
-                Some(delta) if delta > ran && consecutive && self.is_usual(ran) => self.step(clock, Some(ran)),
-                Some(delta) => self.continues(last, second, delta, delta > ran || wraps(last, counter)),
+                Some(delta) if delta > ran && consecutive && self.is_usual(ran) => {
+                    self.step(clock, Some(ran))
+                }
+                Some(delta) => {
+                    self.continues(last, second, delta, delta > ran || wraps(last, counter))
+                }
                 None => self.disagree(last, second, clock, ran, consecutive),
             },
-            (None, Some(ran)) if self.is_usual(ran) => self.continues(last, second, ran, wraps(last, counter)),
+            (None, Some(ran)) if self.is_usual(ran) => {
+                self.continues(last, second, ran, wraps(last, counter))
+            }
             (Some(clock), None) if clock >= 0 => self.continues(last, second, clock, false),
             (Some(clock), None) => self.step(clock, None),
             _ => self.restarts(last, second),
@@ -157,7 +172,10 @@ impl Pace {
 
     /// The counter's step with the number of wraps that fits the clock's, if one does.
     fn agree(&self, clock: i64, ran: i64, modulus: i64) -> Option<i64> {
-        let wraps = clock.saturating_sub(ran).saturating_add(modulus.div_euclid(2)).checked_div_euclid(modulus)?;
+        let wraps = clock
+            .saturating_sub(ran)
+            .saturating_add(modulus.div_euclid(2))
+            .checked_div_euclid(modulus)?;
         [wraps, wraps.saturating_sub(1), wraps.saturating_add(1)]
             .into_iter()
             .map(|wraps| ran.saturating_add(wraps.saturating_mul(modulus)))
@@ -178,7 +196,13 @@ impl Pace {
         ticks > 0 && ticks <= self.usual.saturating_mul(4).max(self.ticks(500))
     }
 
-    fn continues(&mut self, last: Last, second: Option<i64>, delta: i64, wrapped: bool) -> (Pacing, Stamp) {
+    fn continues(
+        &mut self,
+        last: Last,
+        second: Option<i64>,
+        delta: i64,
+        wrapped: bool,
+    ) -> (Pacing, Stamp) {
         if self.milliseconds(delta) > self.gap_ms {
             return (Pacing::Gap { milliseconds: self.milliseconds(delta) }, Stamp::at(0, second));
         }
@@ -231,13 +255,15 @@ impl Pace {
 
     fn restarts_after(&mut self, last: Last, second: Option<i64>, delta: i64) -> (Pacing, Stamp) {
         self.phase = None;
-        let stamp = Stamp { restarted: true, ..Stamp::at(last.ticks.saturating_add(delta), second) };
+        let stamp =
+            Stamp { restarted: true, ..Stamp::at(last.ticks.saturating_add(delta), second) };
         (Pacing::Continues { delta }, stamp)
     }
 
     /// By how many ticks the clock is off what the frames so far allow; `None` when it is not.
     fn off_phase(&self, stamp: &Stamp) -> Option<i64> {
-        let ((low, high), (own_low, own_high)) = self.phase.zip(stamp.phase(self.ticks_per_second))?;
+        let ((low, high), (own_low, own_high)) =
+            self.phase.zip(stamp.phase(self.ticks_per_second))?;
         if own_low > high {
             Some(own_low.saturating_sub(high))
         } else if own_high < low {

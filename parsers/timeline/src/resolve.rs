@@ -86,7 +86,8 @@ fn loosen(bounds: Bounds, first: &Stamp, second: &Stamp) -> Bounds {
     let (low, high) = bounds?;
     let apart = second.ticks.saturating_sub(first.ticks).saturating_abs();
     // Whole drift steps only: one tick at a boundary of 8192 ticks.
-    let drift = (second.ticks >> DRIFT_SHIFT).saturating_sub(first.ticks >> DRIFT_SHIFT).saturating_abs();
+    let drift =
+        (second.ticks >> DRIFT_SHIFT).saturating_sub(first.ticks >> DRIFT_SHIFT).saturating_abs();
     let wraps = if second.wrapped { (apart >> 16).saturating_add(1) } else { 0 };
     let slack = drift.saturating_add(wraps);
     Some((low.saturating_sub(slack), high.saturating_add(slack)))
@@ -114,7 +115,8 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
     };
     let clock = |phase: i64| stamp.ticks.saturating_add(phase);
     let millis = |ticks: i64| {
-        let wide = i128::from(ticks).saturating_mul(1000).div_euclid(i128::from(ticks_per_second.max(1)));
+        let wide =
+            i128::from(ticks).saturating_mul(1000).div_euclid(i128::from(ticks_per_second.max(1)));
         i64::try_from(wide).unwrap_or(i64::MAX)
     };
     let (from, to) = (millis(clock(low)), millis(clock(high)));

@@ -9,7 +9,9 @@ use daleel_core::{CivilTime, Extent, FindingKind, Findings, Volume};
 use memchr::memmem::Finder;
 
 use super::{
-    layout::{CLUSTERS_MAX, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, parse_index_entries},
+    layout::{
+        CLUSTERS_MAX, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, parse_index_entries,
+    },
     partition::{Geometry, Partition, Place},
     time::decode_date,
 };
@@ -23,30 +25,60 @@ const KNOWN_SHIFTS: [u64; 2] = [65536, 131_072];
 /// The descriptor table of every disk seen.
 const TABLE_SECTOR: u32 = 187;
 
+/// What the sampled head clusters say under a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Score {
+    /// Begin with a DHII index whose first entry is dated within a minute of the recording's begin. On recorders that store a camera's clock
+    /// none may be.
+    dated: usize,
+    /// Begin with a DHII index.
+    hits: usize,
+    /// Could be read.
+    readable: usize,
+}
+
+impl Score {
+    const fn most(self) -> bool {
+        self.hits.saturating_mul(2) > self.readable
+    }
+
+    /// Section 1.5: nearly all must.
+    const fn nearly_all(self) -> bool {
+        self.hits.saturating_mul(10) >= self.readable.saturating_mul(9)
+    }
+}
+
 /// Proves the stated base, or replaces it by one that can be proven.
 pub fn verify(partition: &mut Partition, findings: &mut Findings) {
     let stated = partition.geometry.data_sector;
     let samples = samples(partition);
-    let readable = samples.iter().filter(|(cluster, _)| readable(partition, stated, *cluster)).count();
-    if readable == 0 {
-        return;
-    }
-    let hits = count_hits(partition, stated, &samples);
-    if hits.saturating_mul(2) > readable {
-        return;
-    }
+    let score = score(partition, stated, &samples);
     let at = partition.extent();
     let index = partition.place.index;
+    if score.readable == 0 {
+        if !samples.is_empty() {
+            let text = format!(
+                "partition {index}: no head cluster can be read, the start of the data area is not proven"
+            );
+            findings.note(FindingKind::Interpretation, at, text);
+        }
+        return;
+    }
+    if score.nearly_all() {
+        return;
+    }
     match search(partition) {
-        Some(found) if found != stated => {
+        Some(found) if found != stated && self::score(partition, found, &samples) > score => {
             partition.geometry.data_sector = found;
             findings.note(
                 FindingKind::Inferred,
                 at,
                 format!(
-                    "partition {index}: the boot sector says the data area starts at sector {stated}, where {hits} of {readable} \
-                     head clusters begin with a DHII index; at sector {found} {} do, and that is used",
-                    count_hits(partition, found, &samples)
+                    "partition {index}: the boot sector says the data area starts at sector {stated}, where {} of {} head clusters begin \
+                     with a DHII index; at sector {found} {} do, and that is used",
+                    score.hits,
+                    score.readable,
+                    self::score(partition, found, &samples).hits
                 ),
             );
         }
@@ -54,8 +86,9 @@ pub fn verify(partition: &mut Partition, findings: &mut Findings) {
             FindingKind::DamagedIndex,
             at,
             format!(
-                "partition {index}: only {hits} of {readable} head clusters looked at begin with a DHII index, and no other start \
-                 of the data area fits better; the stated one is kept"
+                "partition {index}: {} of {} head clusters looked at begin with a DHII index, and no other start of the data area \
+                 fits better; the stated one is kept",
+                score.hits, score.readable
             ),
         ),
     }
@@ -82,41 +115,41 @@ fn read_head(partition: &Partition, base: u64, cluster: u32) -> Option<Vec<u8>> 
     partition.volume().read(start, SECTOR_BYTES).ok()
 }
 
-fn readable(partition: &Partition, base: u64, cluster: u32) -> bool {
-    read_head(partition, base, cluster).is_some()
-}
-
-/// True when a DHII index that can be this recording's begins the sector: its first entry, if it has one, is dated within a minute
-/// of the recording's begin.
-fn is_index_of(sector: &[u8], begin: Option<CivilTime>) -> bool {
-    let Ok(head) = IndexHead::parse(sector, Extent::new(0, sector.len() as u64)) else { return false };
+/// Whether a DHII index begins the sector, and whether it can be this recording's by the date of its first entry.
+fn index_of(sector: &[u8], begin: Option<CivilTime>) -> Option<bool> {
+    let head = IndexHead::parse(sector, Extent::new(0, sector.len() as u64)).ok()?;
     let first = head.key_frames().and_then(|(offset, length)| {
         let from = usize::try_from(offset).ok()?;
         let to = from.checked_add(usize::try_from(length).ok()?)?.min(sector.len());
         let (_, entries) = parse_index_entries(sector.get(from..to)?);
         decode_date(entries.first()?.date)
     });
-    match (first, begin) {
+    Some(match (first, begin) {
         (Some(first), Some(begin)) => first.millis().abs_diff(begin.millis()) <= 60_000,
         _ => true,
+    })
+}
+
+fn score(partition: &Partition, base: u64, samples: &[(u32, Option<CivilTime>)]) -> Score {
+    let mut score = Score { dated: 0, hits: 0, readable: 0 };
+    for (cluster, begin) in samples {
+        let Some(sector) = read_head(partition, base, *cluster) else { continue };
+        score.readable = score.readable.saturating_add(1);
+        if let Some(is_dated) = index_of(&sector, *begin) {
+            score.hits = score.hits.saturating_add(1);
+            score.dated = score.dated.saturating_add(usize::from(is_dated));
+        }
     }
+    score
 }
 
-fn count_hits(partition: &Partition, base: u64, samples: &[(u32, Option<CivilTime>)]) -> usize {
-    samples
-        .iter()
-        .filter(|(cluster, begin)| {
-            read_head(partition, base, *cluster).is_some_and(|sector| is_index_of(&sector, *begin))
-        })
-        .count()
-}
-
-/// Searches the base in sector steps for the value that puts `DHII` on most head clusters; more than half of the samples must agree.
+/// Searches the base in sector steps for the value that puts `DHII` on most head clusters; more than half of those that can be read must
+/// agree.
 pub fn search(partition: &Partition) -> Option<u64> {
     let samples = samples(partition);
     let mut votes: BTreeMap<u64, usize> = BTreeMap::new();
-    for (cluster, begin) in samples.iter().take(6) {
-        for base in candidates(partition, *cluster, *begin) {
+    for (cluster, _) in samples.iter().take(6) {
+        for base in candidates(partition, *cluster) {
             let count = votes.entry(base).or_insert(0);
             *count = count.saturating_add(1);
         }
@@ -130,14 +163,14 @@ pub fn search(partition: &Partition) -> Option<u64> {
         .map(|(base, _)| *base)
         .take(64)
         .chain(known)
-        .map(|base| (count_hits(partition, base, &samples), base))
-        .filter(|(hits, _)| hits.saturating_mul(2) > samples.len())
-        .max_by_key(|(hits, base)| (*hits, std::cmp::Reverse(base.abs_diff(stated))))
+        .map(|base| (score(partition, base, &samples), base))
+        .filter(|(score, _)| score.most())
+        .max_by_key(|(score, base)| (*score, std::cmp::Reverse(base.abs_diff(stated))))
         .map(|(_, base)| base)
 }
 
-/// Bases under which `cluster` would begin with a fitting DHII index.
-fn candidates(partition: &Partition, cluster: u32, begin: Option<CivilTime>) -> Vec<u64> {
+/// Bases under which `cluster` would begin with a DHII index.
+fn candidates(partition: &Partition, cluster: u32) -> Vec<u64> {
     const STEP_SECTORS: u64 = 2048;
     let table_sectors = partition.table_extent().len().div_ceil(SECTOR_BYTES);
     let floor = u64::from(partition.geometry.table_sector).saturating_add(table_sectors);
@@ -148,7 +181,11 @@ fn candidates(partition: &Partition, cluster: u32, begin: Option<CivilTime>) -> 
     let finder = Finder::new(IndexHead::MAGIC);
     while from < to {
         let start = cluster_sector(partition, from, cluster).saturating_mul(SECTOR_BYTES);
-        let room = partition.volume().source.len().saturating_sub(partition.volume().at(start, 0).offset());
+        let room = partition
+            .volume()
+            .source
+            .len()
+            .saturating_sub(partition.volume().at(start, 0).offset());
         let length = STEP_SECTORS.saturating_mul(SECTOR_BYTES).min(room);
         let Ok(bytes) = partition.volume().read(start, length) else {
             from = from.saturating_add(STEP_SECTORS);
@@ -159,7 +196,7 @@ fn candidates(partition: &Partition, cluster: u32, begin: Option<CivilTime>) -> 
         }
         for at in finder.find_iter(&bytes).filter(|at| at % 512 == 0) {
             let sector = bytes.get(at..at.saturating_add(512).min(bytes.len())).unwrap_or(&[]);
-            if is_index_of(sector, begin) {
+            if index_of(sector, None).is_some() {
                 found.push(from.saturating_add(at as u64 / SECTOR_BYTES));
             }
         }
@@ -177,15 +214,29 @@ pub fn table_without_boot(volume: &Volume, place: Place) -> Option<Geometry> {
     let mut in_use = 0u32;
     'table: while count < CLUSTERS_MAX {
         let offset = start.saturating_add(u64::from(count).saturating_mul(Descriptor::BYTES));
-        let Ok(sector) = volume.read(offset, SECTOR_BYTES) else { break };
+        if volume.at(offset, SECTOR_BYTES).end() > volume.source.len() {
+            break;
+        }
+        let Ok(sector) = volume.read(offset, SECTOR_BYTES) else {
+            // The table goes on behind a sector that cannot be read.
+            count = count.saturating_add(16);
+            continue;
+        };
         for record in sector.chunks_exact(32) {
-            let Ok(descriptor) = <Descriptor as zerocopy::FromBytes>::read_from_bytes(record) else { break 'table };
+            let Ok(descriptor) = <Descriptor as zerocopy::FromBytes>::read_from_bytes(record)
+            else {
+                break 'table;
+            };
             if !is_plausible(&descriptor, count) {
                 break 'table;
             }
             match descriptor.descriptor_type() {
-                DescriptorType::Reserved if reserved == count => reserved = reserved.saturating_add(1),
-                DescriptorType::Head | DescriptorType::Continuation => in_use = count.saturating_add(1),
+                DescriptorType::Reserved if reserved == count => {
+                    reserved = reserved.saturating_add(1)
+                }
+                DescriptorType::Head | DescriptorType::Continuation => {
+                    in_use = count.saturating_add(1)
+                }
                 _ => {}
             }
             count = count.saturating_add(1);
@@ -197,16 +248,21 @@ pub fn table_without_boot(volume: &Volume, place: Place) -> Option<Geometry> {
         cluster_count: in_use,
         reserved_clusters: reserved,
         table_sector: TABLE_SECTOR,
-        data_sector: u64::from(TABLE_SECTOR)
-            .saturating_add(u64::from(in_use).saturating_mul(Descriptor::BYTES).div_ceil(SECTOR_BYTES)),
+        data_sector: u64::from(TABLE_SECTOR).saturating_add(
+            u64::from(in_use).saturating_mul(Descriptor::BYTES).div_ceil(SECTOR_BYTES),
+        ),
     })
 }
 
 fn is_plausible(descriptor: &Descriptor, number: u32) -> bool {
     match descriptor.descriptor_type() {
-        DescriptorType::Free => descriptor.begin.get() == 0 || decode_date(descriptor.begin.get()).is_some(),
+        DescriptorType::Free => {
+            descriptor.begin.get() == 0 || decode_date(descriptor.begin.get()).is_some()
+        }
         DescriptorType::Reserved => true,
-        DescriptorType::Head => descriptor.head.get() == number || decode_date(descriptor.begin.get()).is_some(),
+        DescriptorType::Head => {
+            descriptor.head.get() == number || decode_date(descriptor.begin.get()).is_some()
+        }
         DescriptorType::Continuation => decode_date(descriptor.begin.get()).is_some(),
         DescriptorType::Other(_) => false,
     }

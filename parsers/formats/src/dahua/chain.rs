@@ -57,12 +57,20 @@ impl Chain {
             end,
             visited: HashSet::from([head]),
             place: 0,
-            chain: Self { clusters: vec![head], last_sectors: None, conflict: false, reasons: Vec::new() },
+            chain: Self {
+                clusters: vec![head],
+                last_sectors: None,
+                conflict: false,
+                reasons: Vec::new(),
+            },
         };
         if descriptor.head.get() != head {
             follower.conflict(
                 head,
-                format!("the head says its own number is {}, its place says {head}", descriptor.head.get()),
+                format!(
+                    "the head says its own number is {}, its place says {head}",
+                    descriptor.head.get()
+                ),
             );
         }
         follower.run(descriptor);
@@ -73,7 +81,10 @@ impl Chain {
     /// Bytes of the stream: whole clusters but the last.
     pub fn bytes(&self, cluster_bytes: u64) -> u64 {
         let whole = (self.clusters.len() as u64).saturating_sub(1).saturating_mul(cluster_bytes);
-        whole.saturating_add(self.last_sectors.map_or(cluster_bytes, |sectors| u64::from(sectors).saturating_mul(512)))
+        whole.saturating_add(
+            self.last_sectors
+                .map_or(cluster_bytes, |sectors| u64::from(sectors).saturating_mul(512)),
+        )
     }
 }
 
@@ -129,7 +140,12 @@ impl Follower<'_> {
             if place > stated && !self.plausible_member_exists(place) {
                 // The stated length is reached; a stray pointer behind it is only worth a note.
                 if let Some(next) = pointer {
-                    self.conflict(self.last(), format!("the last cluster points on to {next}, which is not of this recording"));
+                    self.conflict(
+                        self.last(),
+                        format!(
+                            "the last cluster points on to {next}, which is not of this recording"
+                        ),
+                    );
                 }
                 break;
             }
@@ -143,7 +159,9 @@ impl Follower<'_> {
     /// The cluster a pointer leads to, if it is the next one of this recording.
     fn linked(&mut self, next: u32, place: u16) -> Option<u32> {
         let descriptor = self.partition.descriptor(next)?;
-        if descriptor.descriptor_type() != DescriptorType::Continuation || self.visited.contains(&next) {
+        if descriptor.descriptor_type() != DescriptorType::Continuation
+            || self.visited.contains(&next)
+        {
             return None;
         }
         if descriptor.head.get() != self.id {
@@ -155,7 +173,19 @@ impl Follower<'_> {
                 return None;
             }
             let found = descriptor.head.get();
-            self.conflict(next, format!("names head {found}, expected {}; its links and its place fit", self.id));
+            self.conflict(
+                next,
+                format!("names head {found}, expected {}; its links and its place fit", self.id),
+            );
+        }
+        if descriptor.channel & 0x0F != self.channel {
+            self.conflict(
+                next,
+                format!(
+                    "channel byte is {:02x}, the head's low half is {:x}",
+                    descriptor.channel, self.channel
+                ),
+            );
         }
         if descriptor.count.get() != place {
             // A pointer that jumps ahead or back within the chain is a damaged pointer if the right cluster is known.
@@ -167,7 +197,10 @@ impl Follower<'_> {
         }
         if descriptor.previous.get() != self.last() {
             let found = descriptor.previous.get();
-            self.conflict(next, format!("points back to cluster {found}, expected {}", self.last()));
+            self.conflict(
+                next,
+                format!("points back to cluster {found}, expected {}", self.last()),
+            );
         }
         Some(next)
     }
@@ -204,7 +237,10 @@ impl Follower<'_> {
             self.note_break(pointer, place);
             self.mended(
                 member,
-                format!("cluster {member} names head {} and place {place}: the chain goes on there", self.id),
+                format!(
+                    "cluster {member} names head {} and place {place}: the chain goes on there",
+                    self.id
+                ),
             );
             self.push(member, place);
             return Some(self.partition.descriptor(member).and_then(Descriptor::next_cluster));
@@ -227,11 +263,15 @@ impl Follower<'_> {
             self.push(last, place);
             return None;
         }
-        let later = self.partition.members(self.id, place).find(|(_, cluster)| self.belongs(*cluster));
+        let later =
+            self.partition.members(self.id, place).find(|(_, cluster)| self.belongs(*cluster));
         self.note_break(pointer, place);
         let (at, cluster) = later?;
         let missing = at.saturating_sub(place);
-        self.conflict(cluster, format!("{missing} clusters in front of cluster {cluster} are not to be found"));
+        self.conflict(
+            cluster,
+            format!("{missing} clusters in front of cluster {cluster} are not to be found"),
+        );
         self.push(cluster, at);
         Some(self.partition.descriptor(cluster).and_then(Descriptor::next_cluster))
     }
@@ -241,9 +281,15 @@ impl Follower<'_> {
         match pointer {
             Some(next) => self.conflict(
                 last,
-                format!("points on to cluster {next}, which is not place {place} of recording {}", self.id),
+                format!(
+                    "points on to cluster {next}, which is not place {place} of recording {}",
+                    self.id
+                ),
             ),
-            None => self.conflict(last, format!("the chain ends before place {place}, which the head counts")),
+            None => self.conflict(
+                last,
+                format!("the chain ends before place {place}, which the head counts"),
+            ),
         }
     }
 
@@ -259,8 +305,9 @@ impl Follower<'_> {
     fn bridge(&self, pointer: Option<u32>, place: u16) -> Option<(u32, u32)> {
         let after = self.members_at(place.checked_add(1)?).next()?;
         let named = self.partition.descriptor(after)?.previous.get();
-        (self.is_ownerless(named) && pointer.is_none_or(|next| next == named || !self.is_ownerless(next)))
-            .then_some((named, after))
+        (self.is_ownerless(named)
+            && pointer.is_none_or(|next| next == named || !self.is_ownerless(next)))
+        .then_some((named, after))
     }
 
     /// The last cluster of the recording when its own descriptor is damaged.
@@ -272,7 +319,10 @@ impl Follower<'_> {
     /// True when a cluster exists, holds data, and no usable descriptor claims it.
     fn is_ownerless(&self, cluster: u32) -> bool {
         let geometry = &self.partition.geometry;
-        if cluster < geometry.reserved_clusters || cluster >= geometry.cluster_count || self.visited.contains(&cluster) {
+        if cluster < geometry.reserved_clusters
+            || cluster >= geometry.cluster_count
+            || self.visited.contains(&cluster)
+        {
             return false;
         }
         self.partition.descriptor(cluster).is_none_or(|descriptor| {
@@ -297,15 +347,20 @@ impl Follower<'_> {
         let in_head = usable(head.last_sectors.get());
         // The head speaks of the recording's real last cluster, not of one where the chain broke off.
         let ends_itself = last.is_some_and(|d| d.next_cluster().is_none());
-        let is_real_last = found == stated || (found > stated && ends_itself) || (in_head.is_some() && in_head == in_last);
+        let at_stated_end = usize::from(self.place) == stated;
+        let copies_agree = self.last() != self.head && in_head.is_some() && in_head == in_last;
+        let is_real_last = at_stated_end || (found > stated && ends_itself) || copies_agree;
         self.chain.last_sectors = in_head.or(in_last).filter(|_| is_real_last);
-        if usable(head.last_sectors.get()).is_none() {
+        let taken = match self.chain.last_sectors {
+            Some(sectors) => format!("{sectors} are taken, from the last continuation"),
+            None => "the last cluster is read to its end".to_owned(),
+        };
+        if in_head.is_none() {
             let stated = head.last_sectors.get();
-            let at = self.field(0x10);
-            self.chain.reasons.push(Reason::against(
-                format!("sectors used in the last cluster is {stated}, expected 1 to {spc}; the cluster is read to its end"),
-                at,
-            ));
+            let text = format!(
+                "sectors used in the last cluster is {stated}, expected 1 to {spc}; {taken}"
+            );
+            self.chain.reasons.push(Reason::against(text, self.field(0x10)));
         }
     }
 

@@ -7,12 +7,15 @@ use daleel_core::{CivilTime, Evidence, Extent, ExtentMap, Field, FormatError, So
 use super::{
     chain::Chain,
     fields::{self, Spec},
-    layout::{Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_SECTORS, TableEntry},
+    layout::{
+        BOOT_SECTORS, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_SECTORS,
+        TableEntry,
+    },
     log,
     partition::Partition,
     payload,
     stream::{HEADER_BYTES, Header, TRAILER_BYTES, trailer_length},
-    tags::{Tags, tag_name},
+    tags::{Tags, tag_evidence, tag_name},
     time::decode_date,
     volume::Dhfs,
 };
@@ -28,7 +31,13 @@ pub fn disk(disk: &Dhfs, offset: u64) -> Result<Vec<Structure>, FormatError> {
     let mut found = Vec::new();
     let sector = |number: u64| disk.volume.at(number.saturating_mul(SECTOR_BYTES), SECTOR_BYTES);
     if sector(0).contains(offset) {
-        found.push(table(&*disk.volume.source, "superblock", sector(0), fields::SUPERBLOCK_PURPOSE, fields::SUPERBLOCK)?);
+        found.push(table(
+            &*disk.volume.source,
+            "superblock",
+            sector(0),
+            fields::SUPERBLOCK_PURPOSE,
+            fields::SUPERBLOCK,
+        )?);
     }
     for number in TABLE_SECTORS {
         if sector(number).contains(offset) {
@@ -61,7 +70,8 @@ fn table(
 }
 
 fn partition_table(source: &dyn Source, at: Extent) -> Result<Vec<Structure>, FormatError> {
-    let mut found = vec![table(source, "partition table", at, fields::TABLE_PURPOSE, fields::TABLE)?];
+    let mut found =
+        vec![table(source, "partition table", at, fields::TABLE_PURPOSE, fields::TABLE)?];
     let bytes = source.read(at).map_err(|error| FormatError::read("partition table", error))?;
     for (index, (start, _)) in super::layout::parse_table(&bytes).iter().enumerate() {
         let entry = at.slice(*start as u64, TableEntry::BYTES as u64).unwrap_or(at);
@@ -104,15 +114,22 @@ fn in_partition(partition: &Partition, offset: u64) -> Result<Vec<Structure>, Fo
 }
 
 fn boot_sectors(partition: &Partition) -> Vec<u64> {
-    let copy = partition.boot.as_ref().map_or(66, |(boot, _)| u64::from(boot.copy_sector));
-    vec![u64::from(partition.place.boot_sector), copy]
+    let [_, usual] = BOOT_SECTORS;
+    let stated =
+        partition.boot.as_ref().map(|(boot, _)| boot.copy_sector).filter(|sector| *sector != 0);
+    vec![u64::from(partition.place.boot_sector), u64::from(stated.unwrap_or(usual))]
 }
 
 fn descriptor(partition: &Partition, cluster: u32) -> Result<Structure, FormatError> {
     let at = partition.descriptor_extent(cluster);
     let name = format!("descriptor of cluster {cluster}, partition {}", partition.place.index);
-    let mut structure =
-        table(&*partition.volume().source, name, at, fields::DESCRIPTOR_PURPOSE, fields::DESCRIPTOR)?;
+    let mut structure = table(
+        &*partition.volume().source,
+        name,
+        at,
+        fields::DESCRIPTOR_PURPOSE,
+        fields::DESCRIPTOR,
+    )?;
     if let Some(descriptor) = partition.descriptor(cluster)
         && descriptor.descriptor_type() == DescriptorType::Head
     {
@@ -129,7 +146,11 @@ fn descriptor(partition: &Partition, cluster: u32) -> Result<Structure, FormatEr
     Ok(structure)
 }
 
-fn log_entry(partition: &Partition, area: Extent, offset: u64) -> Result<Vec<Structure>, FormatError> {
+fn log_entry(
+    partition: &Partition,
+    area: Extent,
+    offset: u64,
+) -> Result<Vec<Structure>, FormatError> {
     let source = &*partition.volume().source;
     let header = Extent::new(area.offset(), SECTOR_BYTES);
     let name = format!("disk log of partition {}", partition.place.index);
@@ -147,7 +168,11 @@ fn log_entry(partition: &Partition, area: Extent, offset: u64) -> Result<Vec<Str
     Ok(found)
 }
 
-fn in_cluster(partition: &Partition, cluster: u32, offset: u64) -> Result<Vec<Structure>, FormatError> {
+fn in_cluster(
+    partition: &Partition,
+    cluster: u32,
+    offset: u64,
+) -> Result<Vec<Structure>, FormatError> {
     let extent = partition.cluster_extent(cluster);
     let mut found = vec![descriptor(partition, cluster)?];
     if let Some(first) = found.first_mut() {
@@ -166,7 +191,11 @@ fn in_cluster(partition: &Partition, cluster: u32, offset: u64) -> Result<Vec<St
     }
     let Some(logical) = map.logical(offset) else { return Ok(found) };
     let used = chain.bytes(partition.cluster_bytes());
-    let beyond = if logical >= used { "; behind the end of the recording (slack of the last cluster)" } else { "" };
+    let beyond = if logical >= used {
+        "; behind the end of the recording (slack of the last cluster)"
+    } else {
+        ""
+    };
     found.push(Structure {
         name: format!("recording dhfs-p{}-c{head}", partition.place.index),
         at: extent,
@@ -222,15 +251,22 @@ pub fn stream(source: &dyn Source, map: &ExtentMap, logical: u64) -> Vec<Structu
     found
 }
 
-fn index_entry(source: &dyn Source, map: &ExtentMap, index: &IndexHead, logical: u64) -> Vec<Structure> {
+fn index_entry(
+    source: &dyn Source,
+    map: &ExtentMap,
+    index: &IndexHead,
+    logical: u64,
+) -> Vec<Structure> {
     let at = |from: u64, length: u64| map.map(from..from.saturating_add(length)).first().copied();
     let Some(head) = at(0, 64) else { return Vec::new() };
-    let mut found: Vec<_> =
-        table(source, "DHII index", head, fields::INDEX_PURPOSE, fields::INDEX).into_iter().collect();
+    let mut found: Vec<_> = table(source, "DHII index", head, fields::INDEX_PURPOSE, fields::INDEX)
+        .into_iter()
+        .collect();
     let Some((first, length)) = index.key_frames() else { return found };
     let bytes = read(source, map, u64::from(first), u64::from(length));
     let (stride, entries) = super::layout::parse_index_entries(&bytes);
-    let number = logical.checked_sub(u64::from(first)).and_then(|within| within.checked_div(stride as u64));
+    let number =
+        logical.checked_sub(u64::from(first)).and_then(|within| within.checked_div(stride as u64));
     let Some(number) = number.filter(|number| *number < entries.len() as u64) else { return found };
     let from = u64::from(first).saturating_add(number.saturating_mul(stride as u64));
     if let Some(extent) = at(from, stride as u64) {
@@ -249,7 +285,8 @@ fn unit_at(source: &dyn Source, map: &ExtentMap, logical: u64) -> Option<(u64, H
         memchr::memmem::rfind_iter(&bytes, b"DHAV").find_map(|at| {
             let header = Header::parse(bytes.get(at..)?).filter(Header::is_valid)?;
             let start = from.checked_add(at as u64)?;
-            let covers = start <= logical && logical < start.saturating_add(u64::from(header.length));
+            let covers =
+                start <= logical && logical < start.saturating_add(u64::from(header.length));
             covers.then_some((start, header))
         })
     })
@@ -260,7 +297,10 @@ fn unit(source: &dyn Source, map: &ExtentMap, at: u64, header: &Header) -> Struc
     let bytes = read(source, map, at, u64::from(header.length));
     let place = |from: usize, length: usize| {
         let from = at.saturating_add(from as u64);
-        map.map(from..from.saturating_add(length as u64)).first().copied().unwrap_or(Extent::new(0, 0))
+        map.map(from..from.saturating_add(length as u64))
+            .first()
+            .copied()
+            .unwrap_or(Extent::new(0, 0))
     };
     let mut shown: Vec<Field> = fields::DHAV
         .iter()
@@ -281,7 +321,7 @@ fn unit(source: &dyn Source, map: &ExtentMap, at: u64, header: &Header) -> Struc
             raw: tag.bytes.to_vec(),
             value: format!("{:02X}h {}", tag.id, tag_name(tag.id)),
             meaning: tag_meaning(tag.id, &tags, payload),
-            evidence: if tag_name(tag.id) == "unknown tag" { Evidence::Unknown } else { Evidence::Confirmed },
+            evidence: tag_evidence(tag.id),
         });
     }
     shown.push(Field {
@@ -299,7 +339,9 @@ fn unit(source: &dyn Source, map: &ExtentMap, at: u64, header: &Header) -> Struc
         raw: bytes.get(payload_end..).unwrap_or(&[]).to_vec(),
         value: trailer.map_or("not there".to_owned(), |length| length.to_string()),
         meaning: match trailer {
-            Some(length) if length == header.length => "`dhav` and the same length again: the unit is whole",
+            Some(length) if length == header.length => {
+                "`dhav` and the same length again: the unit is whole"
+            }
             Some(_) => "`dhav` with another length than the header's: one of the two is damaged",
             None => "no `dhav` here: the unit is cut or its length is damaged",
         }
@@ -310,16 +352,24 @@ fn unit(source: &dyn Source, map: &ExtentMap, at: u64, header: &Header) -> Struc
     Structure {
         name: format!("DHAV unit, {}", header.kind_name()),
         at: place,
-        purpose: format!("byte {at} of the stream, {} bytes. {}", header.length, fields::DHAV_PURPOSE),
+        purpose: format!(
+            "byte {at} of the stream, {} bytes. {}",
+            header.length,
+            fields::DHAV_PURPOSE
+        ),
         fields: shown,
     }
 }
 
 fn tag_meaning(id: u8, tags: &Tags<'_>, payload: &[u8]) -> String {
     match id {
-        0x80 | 0x82 => tags.size().map_or("no usable size".to_owned(), |(w, h)| format!("{w} x {h} pixels")),
+        0x80 | 0x82 => {
+            tags.size().map_or("no usable size".to_owned(), |(w, h)| format!("{w} x {h} pixels"))
+        }
         0x81 => tags.playback().map_or(String::new(), |(interval, codec, rate)| {
-            format!("key frame every {interval} frames, codec number {codec}, {rate} frames a second")
+            format!(
+                "key frame every {interval} frames, codec number {codec}, {rate} frames a second"
+            )
         }),
         0x83 | 0x8C => tags.audio().map_or(String::new(), |(channels, codec, rate)| {
             format!("{channels} channels, codec number {codec}, sample rate index {rate}")

@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use daleel_core::{
-    Extent, ExtentMap, FindingKind, Findings, FormatError, FrameParser, Grade, Input,
-    LogEvent, Reason, Recorder, Recording, RecordingState, Source, StoredValue, Stream, Structure,
-    Verdict,
+    Extent, ExtentMap, FindingKind, Findings, FormatError, FrameParser, Grade, Input, LogEvent,
+    Reason, Recorder, Recording, RecordingState, Source, StoredValue, Stream, Structure, Verdict,
 };
 use memchr::memmem;
 
 use super::{
     describe,
     layout::IndexHead,
-    stream::{Bounds, DhavParser, HEADER_BYTES, Header, TRAILER_BYTES, next_header, trailer_length},
+    stream::{
+        Bounds, DhavParser, HEADER_BYTES, Header, TRAILER_BYTES, next_header, trailer_length,
+    },
     time::decode_date,
 };
 
@@ -98,7 +99,7 @@ fn detect(source: &dyn Source, extent: Extent) -> Option<Form> {
     if let Ok(index) = IndexHead::parse(&start, extent) {
         return Some(Form::IndexFirst(index.length));
     }
-    let old_code = matches!(start.as_slice(), [0, 0, 1, 0xFA | 0xFB | 0xB2, ..]);
+    let old_code = matches!(start.as_slice(), [0, 0, 1, 0xFA | 0xFB | 0xB6 | 0xB2, ..]);
     if old_code && memmem::find(&start, b"Dahua_ZH").is_some() {
         return Some(Form::OldMpeg);
     }
@@ -151,6 +152,10 @@ pub fn probe(input: &Input) -> Vec<Verdict> {
     match input {
         Input::Volume(volume) => {
             let Some(form) = detect(&*volume.source, volume.extent) else { return Vec::new() };
+            // The first frames of a disk's file system are no file.
+            if matches!(form, Form::HeadCut(_)) && !super::volume::probe(input).is_empty() {
+                return Vec::new();
+            }
             let mut verdict = Verdict::new(FAMILY, form.layout(), volume.extent);
             explain(form, volume.extent, &mut verdict);
             verdict.conclude().into_iter().collect()
@@ -183,7 +188,11 @@ fn explain(form: Form, extent: Extent, verdict: &mut Verdict) {
             bytes(0, HEADER_BYTES as u64),
             "a DHAV header whose checksum holds at the start",
         ),
-        Form::FileHeader => verdict.supports(form.score(), bytes(0, 5), "`DAHUA` at the start; frames after 1024 bytes"),
+        Form::FileHeader => verdict.supports(
+            form.score(),
+            bytes(0, 5),
+            "`DAHUA` at the start; frames after 1024 bytes",
+        ),
         Form::IndexFirst(length) => verdict.supports(
             form.score(),
             bytes(0, 12),
@@ -198,11 +207,23 @@ fn explain(form: Form, extent: Extent, verdict: &mut Verdict) {
             verdict.contradicts(0, bytes(0, at), "the bytes before it are no whole unit");
         }
         Form::OldMpeg => {
-            verdict.supports(form.score(), bytes(0, 4), "start codes and `Dahua_ZH` text of the old stream (single source)");
+            verdict.supports(
+                form.score(),
+                bytes(0, 4),
+                "start codes and `Dahua_ZH` text of the old stream (single source)",
+            );
         }
         Form::Container(name) => {
-            verdict.supports(form.score(), bytes(0, 16), format!("{name}; recorder exports are often renamed .dav"));
-            verdict.contradicts(0, bytes(0, 16), "an ordinary player reads it; it carries no DHAV frames");
+            verdict.supports(
+                form.score(),
+                bytes(0, 16),
+                format!("{name}; recorder exports are often renamed .dav"),
+            );
+            verdict.contradicts(
+                0,
+                bytes(0, 16),
+                "an ordinary player reads it; it carries no DHAV frames",
+            );
         }
     }
 }
@@ -212,7 +233,8 @@ fn explain(form: Form, extent: Extent, verdict: &mut Verdict) {
 /// # Errors
 /// Never: files that are not read are findings.
 pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, FormatError> {
-    let mut dav = Dav { verdict: verdict.clone(), files: Vec::new(), findings: Findings::default() };
+    let mut dav =
+        Dav { verdict: verdict.clone(), files: Vec::new(), findings: Findings::default() };
     match input {
         Input::Volume(volume) => dav.add(None, volume.source, verdict.extent),
         Input::Tree(tree) => {
@@ -243,19 +265,33 @@ impl Dav {
     fn add(&mut self, path: Option<String>, source: Arc<dyn Source>, extent: Extent) {
         let Some(form) = detect(&*source, extent) else { return };
         match form.first_frame() {
-            Some(first_frame) => self.files.push(DavFile { path, source, extent, form, first_frame }),
+            Some(first_frame) => {
+                self.files.push(DavFile { path, source, extent, form, first_frame })
+            }
             None => {
                 let name = path.map(|path| format!("{path}: ")).unwrap_or_default();
-                self.findings.note(FindingKind::NotCarried, extent, format!("{name}{}", form.layout()));
+                self.findings.note(
+                    FindingKind::NotCarried,
+                    extent,
+                    format!("{name}{}", form.layout()),
+                );
             }
         }
     }
 
     fn file(&self, recording: &Recording) -> Result<&DavFile, FormatError> {
-        usize::try_from(recording.handle).ok().and_then(|index| self.files.get(index)).ok_or_else(|| {
-            let at = self.verdict.extent;
-            FormatError::field("DHAV file", at, "recording", &recording.id, "a file of this input")
-        })
+        usize::try_from(recording.handle).ok().and_then(|index| self.files.get(index)).ok_or_else(
+            || {
+                let at = self.verdict.extent;
+                FormatError::field(
+                    "DHAV file",
+                    at,
+                    "recording",
+                    &recording.id,
+                    "a file of this input",
+                )
+            },
+        )
     }
 }
 
@@ -278,14 +314,16 @@ impl DavFile {
             let stop = at.checked_add(TRAILER_BYTES)?;
             let length = trailer_length(tail.get(..stop)?)?;
             let unit_end = from.checked_add(stop as u64)?;
-            self.header_at(unit_end.checked_sub(u64::from(length))?).filter(|(_, header)| header.length == length)
+            self.header_at(unit_end.checked_sub(u64::from(length))?)
+                .filter(|(_, header)| header.length == length)
         })
     }
 
     fn recording(&self, index: usize) -> Recording {
         let first = self.header_at(self.first_frame);
         let last = self.last_unit();
-        let date = |unit: &Option<(u64, Header)>| unit.and_then(|(_, header)| decode_date(header.date));
+        let date =
+            |unit: &Option<(u64, Header)>| unit.and_then(|(_, header)| decode_date(header.date));
         let mut reasons = vec![Reason::supporting(
             format!("{}: times of the first and the last unit, no index", self.form.layout()),
             self.at(self.first_frame, HEADER_BYTES as u64),
@@ -320,7 +358,8 @@ impl DavFile {
             kind: None,
             bytes: self.extent.len().saturating_sub(self.first_frame),
             state: RecordingState::Closed,
-            grade: Grade::Indexed,
+            // No recorder's index lists it: the file is all there is.
+            grade: Grade::Unindexed,
             reasons,
             index_entry: None,
             first_byte: Some(self.at(self.first_frame, 0).offset()),
@@ -368,7 +407,9 @@ impl Recorder for Dav {
 
     fn describe(&self, offset: u64, path: Option<&str>) -> Result<Vec<Structure>, FormatError> {
         let file = self.files.iter().find(|file| file.path.as_deref() == path);
-        let Some(file) = file.filter(|file| file.extent.contains(offset)) else { return Ok(Vec::new()) };
+        let Some(file) = file.filter(|file| file.extent.contains(offset)) else {
+            return Ok(Vec::new());
+        };
         let map = ExtentMap::of(file.extent);
         let logical = offset.saturating_sub(file.extent.offset());
         Ok(describe::stream(&*file.source, &map, logical))

@@ -22,6 +22,8 @@ pub const MARKER: [u8; 4] = [0xAA, 0x55, 0xAA, 0x55];
 pub const TABLE_SECTORS: [u64; 3] = [30, 62, 31];
 /// Boot sector and its copy, where nothing says otherwise.
 pub const BOOT_SECTORS: [u32; 2] = [34, 66];
+/// Bytes of a table with the most entries it may have; one with up to seven fits in its first sector.
+pub const TABLE_BYTES: u64 = 1536;
 /// Most partitions a table may list (section 7).
 pub const PARTITIONS_MAX: usize = 16;
 /// Most clusters a partition may have (section 7).
@@ -57,25 +59,25 @@ impl TableEntry {
     }
 }
 
-/// Reads the entries of a partition table sector. Entries stop at the marker, at length 0 or at sixteen; they are empty when the
-/// sector is no table.
-pub fn parse_table(sector: &[u8]) -> Vec<(usize, TableEntry)> {
-    let mut entries = Vec::new();
-    for index in 0..PARTITIONS_MAX {
-        let offset = index.saturating_mul(TableEntry::BYTES).saturating_add(0x40);
-        let marker_at = offset.saturating_sub(0x0C);
-        if sector.get(marker_at..marker_at.saturating_add(4)) == Some(&MARKER) {
-            return entries;
-        }
-        let Some(bytes) = sector.get(offset..offset.saturating_add(TableEntry::BYTES)) else { break };
-        let Ok(entry) = TableEntry::read(&mut Cursor::new(bytes)) else { break };
-        if entry.sectors() == 0 || entry.boot_sector == 0 {
-            break;
-        }
-        entries.push((offset, entry));
-    }
-    // Without the marker these bytes may be anything.
-    Vec::new()
+/// Reads the entries of a partition table. Entries stop at the marker, at an empty one or at sixteen; there are none when no marker
+/// stands where an entry could end: then these bytes may be anything.
+pub fn parse_table(table: &[u8]) -> Vec<(usize, TableEntry)> {
+    let offset = |index: usize| index.saturating_mul(TableEntry::BYTES).saturating_add(0x40);
+    let is_marker = |index: usize| {
+        let at = offset(index).saturating_sub(0x0C);
+        table.get(at..at.saturating_add(4)) == Some(&MARKER)
+    };
+    let Some(count) = (0..=PARTITIONS_MAX).find(|index| is_marker(*index)) else {
+        return Vec::new();
+    };
+    (0..count)
+        .map_while(|index| {
+            let at = offset(index);
+            let bytes = table.get(at..at.checked_add(TableEntry::BYTES)?)?;
+            let entry = TableEntry::read(&mut Cursor::new(bytes)).ok()?;
+            (entry.sectors() != 0 && entry.boot_sector != 0).then_some((at, entry))
+        })
+        .collect()
 }
 
 /// The boot sector of a partition (section 1.3); fields that nothing here uses are explained by `show` only.
@@ -130,7 +132,13 @@ impl Boot {
     /// The first field that the format does not allow.
     pub fn parse(sector: &[u8], at: Extent) -> Result<Self, FormatError> {
         let boot = Self::read(&mut Cursor::new(sector)).map_err(|error| {
-            FormatError::field(Self::NAME, at, "length", sector.len(), format!("512 bytes ({error})"))
+            FormatError::field(
+                Self::NAME,
+                at,
+                "length",
+                sector.len(),
+                format!("512 bytes ({error})"),
+            )
         })?;
         let field = |offset, length| at.slice(offset, length).unwrap_or(at);
         let wrong = |offset, name, found: u32, expected: &str| {
@@ -138,7 +146,13 @@ impl Boot {
         };
         if boot.marker != MARKER {
             let found = boot.marker.map(|byte| format!("{byte:02X}")).join(" ");
-            return Err(FormatError::field(Self::NAME, field(0x148, 4), "marker", found, "AA 55 AA 55"));
+            return Err(FormatError::field(
+                Self::NAME,
+                field(0x148, 4),
+                "marker",
+                found,
+                "AA 55 AA 55",
+            ));
         }
         if boot.sector_bytes != 512 {
             return wrong(0x2C, "bytes per sector", boot.sector_bytes, "512");
@@ -151,9 +165,15 @@ impl Boot {
             return wrong(0x4C, "clusters", boot.cluster_count, "1 to 8388608");
         }
         if boot.reserved_clusters > boot.cluster_count {
-            return wrong(0x38, "reserved clusters", boot.reserved_clusters, "at most the cluster count");
+            return wrong(
+                0x38,
+                "reserved clusters",
+                boot.reserved_clusters,
+                "at most the cluster count",
+            );
         }
-        let table_sectors = u64::from(boot.cluster_count).div_ceil(SECTOR_BYTES / Descriptor::BYTES);
+        let table_sectors =
+            u64::from(boot.cluster_count).div_ceil(SECTOR_BYTES / Descriptor::BYTES);
         let table_end = u64::from(boot.table_sector).saturating_add(table_sectors);
         if boot.table_sector == 0 || table_end > u64::from(boot.data_sector) {
             let expected = "a sector whose table ends before the data area";
@@ -272,8 +292,9 @@ impl IndexHead {
         }
         let field = |offset, length| at.slice(offset, length).unwrap_or(at);
         let mut cursor = Cursor::new(bytes);
-        let fixed = Fixed::read(&mut cursor)
-            .map_err(|_| FormatError::field(Self::NAME, at, "length", bytes.len(), "at least 12 bytes"))?;
+        let fixed = Fixed::read(&mut cursor).map_err(|_| {
+            FormatError::field(Self::NAME, at, "length", bytes.len(), "at least 12 bytes")
+        })?;
         if &fixed.magic != Self::MAGIC {
             let found = String::from_utf8_lossy(&fixed.magic).escape_default().to_string();
             return Err(FormatError::field(Self::NAME, field(0, 4), "magic", found, "DHII"));
@@ -288,7 +309,13 @@ impl IndexHead {
             ));
         }
         if fixed.count > 16 {
-            return Err(FormatError::field(Self::NAME, field(8, 4), "headers", fixed.count, "at most 16"));
+            return Err(FormatError::field(
+                Self::NAME,
+                field(8, 4),
+                "headers",
+                fixed.count,
+                "at most 16",
+            ));
         }
         let mut arrays = Vec::new();
         for _ in 0..fixed.count {
@@ -323,7 +350,10 @@ pub fn parse_index_entries(bytes: &[u8]) -> (usize, Vec<IndexEntry>) {
     let read = |stride: usize| -> (usize, Vec<IndexEntry>) {
         let mut entries: Vec<IndexEntry> = Vec::new();
         for record in bytes.chunks_exact(stride) {
-            let Ok((offset, length, date)) = <(u32, u32, u32)>::read_le(&mut Cursor::new(record)) else { break };
+            let Ok((offset, length, date)) = <(u32, u32, u32)>::read_le(&mut Cursor::new(record))
+            else {
+                break;
+            };
             let rises = entries.last().is_none_or(|before| offset > before.offset);
             if offset == u32::MAX || !rises || !(32..=16 << 20).contains(&length) {
                 break;

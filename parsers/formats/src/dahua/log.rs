@@ -28,7 +28,11 @@ const LINE_MAX: usize = 4096;
 /// The bytes of a partition's log area, if its boot sector names one.
 pub fn area(partition: &Partition) -> Option<Extent> {
     let (boot, _) = partition.boot.as_ref()?;
-    let start = partition.place.start.saturating_add(u64::from(boot.log_sector)).saturating_mul(SECTOR_BYTES);
+    let start = partition
+        .place
+        .start
+        .saturating_add(u64::from(boot.log_sector))
+        .saturating_mul(SECTOR_BYTES);
     let length = u64::from(boot.log_sectors).saturating_mul(SECTOR_BYTES);
     (boot.log_sector != 0).then(|| partition.volume().at(start, length))
 }
@@ -37,38 +41,70 @@ pub fn area(partition: &Partition) -> Option<Extent> {
 pub fn events(partition: &Partition) -> Vec<Result<LogEvent, FormatError>> {
     let Some(area) = area(partition) else { return Vec::new() };
     match read_text(partition, area) {
-        Ok(Some((at, text))) => lines(&text).map(|(from, line)| Ok(event(at.offset(), from, line))).collect(),
+        Ok(Some(text)) => {
+            let events = lines(&text.bytes).map(|(from, line)| Ok(event(text.offset, from, line)));
+            events.chain(text.cut.map(Err)).collect()
+        }
         Ok(None) => Vec::new(),
         Err(error) => vec![Err(error)],
     }
 }
 
+/// Log text as far as it could be read.
+struct Text {
+    /// Where it begins on the medium.
+    offset: u64,
+    bytes: Vec<u8>,
+    /// Why it ends before its end.
+    cut: Option<FormatError>,
+}
+
 /// Reads the text up to its first NUL, as far as the medium gives it. `None` when no log was ever written.
-fn read_text(partition: &Partition, area: Extent) -> Result<Option<(Extent, Vec<u8>)>, FormatError> {
+fn read_text(partition: &Partition, area: Extent) -> Result<Option<Text>, FormatError> {
     const STEP: u64 = 64 << 10;
     let source = &partition.volume().source;
     let header_at = Extent::new(area.offset(), SECTOR_BYTES);
-    let header = source.read(header_at).map_err(|error| FormatError::read(STRUCTURE, error))?;
-    let marker = header.get(0x1FC..0x200);
-    if marker != Some(&MARKER) {
+    // An identical copy follows the header.
+    let copy_at = Extent::new(header_at.end(), SECTOR_BYTES);
+    let headers = [header_at, copy_at]
+        .map(|at| source.read(at).map_err(|error| FormatError::read(STRUCTURE, error)));
+    let is_header = |header: &[u8]| header.get(0x1FC..0x200) == Some(&MARKER);
+    if !headers.iter().flatten().any(|header| is_header(header)) {
+        let [header, _] = headers;
+        let header = header?;
         if header.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
+        let marker = header.get(0x1FC..0x200);
         let at = header_at.slice(0x1FC, 4).unwrap_or(header_at);
-        return Err(FormatError::field(STRUCTURE, at, "marker", format!("{marker:02x?}"), "AA 55 AA 55"));
+        return Err(FormatError::field(
+            STRUCTURE,
+            at,
+            "marker",
+            format!("{marker:02x?}"),
+            "AA 55 AA 55",
+        ));
     }
     let room = area.len().max(TEXT_OFFSET).saturating_sub(TEXT_OFFSET).min(TEXT_MAX);
     let at = Extent::new(area.offset().saturating_add(TEXT_OFFSET), room);
-    let mut text = Vec::new();
-    while let Some(step) = at.slice(text.len() as u64, room.saturating_sub(text.len() as u64).min(STEP)) {
-        let Ok(bytes) = source.read(step) else { break };
+    let mut text = Text { offset: at.offset(), bytes: Vec::new(), cut: None };
+    loop {
+        let done = text.bytes.len() as u64;
+        let Some(step) = at.slice(done, room.saturating_sub(done).min(STEP)) else { break };
+        let bytes = match source.read(step) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                text.cut = Some(FormatError::read(STRUCTURE, error));
+                break;
+            }
+        };
         let nul = bytes.iter().position(|byte| *byte == 0);
-        text.extend_from_slice(bytes.get(..nul.unwrap_or(bytes.len())).unwrap_or(&bytes));
+        text.bytes.extend_from_slice(bytes.get(..nul.unwrap_or(bytes.len())).unwrap_or(&bytes));
         if nul.is_some() || bytes.is_empty() {
             break;
         }
     }
-    Ok(Some((at, text)))
+    Ok(Some(text))
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
@@ -95,7 +131,13 @@ fn event(text_offset: u64, from: usize, line: &[u8]) -> LogEvent {
             text: format!("[{}] {}", shown(place), shown(message)),
             at,
         },
-        Err(_) => LogEvent { time: None, log: "hddlog", level: "unknown".to_owned(), text: shown(line), at },
+        Err(_) => LogEvent {
+            time: None,
+            log: "hddlog",
+            level: "unknown".to_owned(),
+            text: shown(line),
+            at,
+        },
     }
 }
 
@@ -139,10 +181,14 @@ mod tests {
     /// G-3: lines of a real disk.
     #[test]
     fn real_lines_become_events() {
-        let line = b"[HDDLOG][3][18-6-7 4:10:47][Info][0-0] ChangePart from [0-0] to [0-1] resean 0";
+        let line =
+            b"[HDDLOG][3][18-6-7 4:10:47][Info][0-0] ChangePart from [0-0] to [0-1] resean 0";
         let event = event(1000, 24, line);
         assert_eq!(event.time.unwrap().to_string(), "2018-06-07T04:10:47.000");
-        assert_eq!((event.level.as_str(), event.at), ("Info", Extent::new(1024, line.len() as u64)));
+        assert_eq!(
+            (event.level.as_str(), event.at),
+            ("Info", Extent::new(1024, line.len() as u64))
+        );
         assert_eq!(event.text, "[0-0] ChangePart from [0-0] to [0-1] resean 0");
     }
 

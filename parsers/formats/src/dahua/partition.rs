@@ -96,7 +96,8 @@ impl Partition {
     ) -> Result<Self, FormatError> {
         let Some(mut geometry) = base::table_without_boot(volume, place) else { return Err(error) };
         findings.add(error.into());
-        let hints = cluster_hint.map_or_else(|| (7..=16).map(|bit| 1 << bit).rev().collect(), |hint| vec![hint]);
+        let hints = cluster_hint
+            .map_or_else(|| (7..=16).map(|bit| 1 << bit).rev().collect(), |hint| vec![hint]);
         for cluster_sectors in hints {
             geometry.cluster_sectors = cluster_sectors;
             let mut partition = Self::with_table(volume, place, geometry, findings);
@@ -114,11 +115,25 @@ impl Partition {
                 return Ok(partition);
             }
         }
-        let at = volume.at(place.start.saturating_mul(SECTOR_BYTES), place.sectors.saturating_mul(SECTOR_BYTES));
-        Err(FormatError::field(Boot::NAME, at, "data area", "not found", "DHII indexes at the head clusters"))
+        let at = volume.at(
+            place.start.saturating_mul(SECTOR_BYTES),
+            place.sectors.saturating_mul(SECTOR_BYTES),
+        );
+        Err(FormatError::field(
+            Boot::NAME,
+            at,
+            "data area",
+            "not found",
+            "DHII indexes at the head clusters",
+        ))
     }
 
-    fn with_table(volume: &Volume, place: Place, geometry: Geometry, findings: &mut Findings) -> Self {
+    fn with_table(
+        volume: &Volume,
+        place: Place,
+        geometry: Geometry,
+        findings: &mut Findings,
+    ) -> Self {
         let mut partition = Self {
             place,
             geometry,
@@ -137,7 +152,10 @@ impl Partition {
         const STEP: u64 = 1 << 20;
         let extent = self.table_extent();
         let mut done = 0;
-        while let Some(step) = extent.slice(done, extent.len().saturating_sub(done).min(STEP)).filter(|s| !s.is_empty()) {
+        while let Some(step) = extent
+            .slice(done, extent.len().saturating_sub(done).min(STEP))
+            .filter(|s| !s.is_empty())
+        {
             match self.volume.source.read(step) {
                 Ok(bytes) => self.table.extend_from_slice(&bytes),
                 Err(_) => self.read_table_sectors(step, findings),
@@ -148,13 +166,15 @@ impl Partition {
 
     fn read_table_sectors(&mut self, extent: Extent, findings: &mut Findings) {
         let mut done = 0;
-        while let Some(sector) =
-            extent.slice(done, extent.len().saturating_sub(done).min(SECTOR_BYTES)).filter(|s| !s.is_empty())
+        while let Some(sector) = extent
+            .slice(done, extent.len().saturating_sub(done).min(SECTOR_BYTES))
+            .filter(|s| !s.is_empty())
         {
             match self.volume.source.read(sector) {
                 Ok(bytes) => self.table.extend_from_slice(&bytes),
                 Err(error) => {
-                    let first = u32::try_from(self.table.len() as u64 / Descriptor::BYTES).unwrap_or(u32::MAX);
+                    let first = u32::try_from(self.table.len() as u64 / Descriptor::BYTES)
+                        .unwrap_or(u32::MAX);
                     let count = u32::try_from(sector.len() / Descriptor::BYTES).unwrap_or(0);
                     match self.unread.last_mut() {
                         Some((_, end)) if *end == first => *end = first.saturating_add(count),
@@ -164,7 +184,8 @@ impl Partition {
                         }
                     }
                     // Keeps the numbering; `descriptor` never shows these bytes.
-                    self.table.extend(std::iter::repeat_n(0, usize::try_from(sector.len()).unwrap_or(0)));
+                    self.table
+                        .extend(std::iter::repeat_n(0, usize::try_from(sector.len()).unwrap_or(0)));
                 }
             }
             done = done.saturating_add(sector.len());
@@ -198,7 +219,8 @@ impl Partition {
 
     /// The bytes of a cluster.
     pub fn cluster_extent(&self, cluster: u32) -> Extent {
-        let data = self.place.start.saturating_add(self.geometry.data_sector).saturating_mul(SECTOR_BYTES);
+        let data =
+            self.place.start.saturating_add(self.geometry.data_sector).saturating_mul(SECTOR_BYTES);
         let offset = u64::from(cluster).saturating_mul(self.cluster_bytes());
         self.volume.at(data.saturating_add(offset), self.cluster_bytes())
     }
@@ -264,16 +286,20 @@ fn read_boot(
     findings: &mut Findings,
 ) -> Result<(Boot, Extent), FormatError> {
     let [_, copy_default] = BOOT_SECTORS;
-    let read = |sector: u32| -> Result<(Boot, Extent, Vec<u8>), FormatError> {
+    let read = |sector: u32,
+                findings: &mut Findings|
+     -> Result<(Boot, Extent, Vec<u8>), FormatError> {
         let start = place.start.saturating_add(u64::from(sector)).saturating_mul(SECTOR_BYTES);
         let at = volume.at(start, SECTOR_BYTES);
         let bytes = volume.source.read(at).map_err(|error| FormatError::read(Boot::NAME, error))?;
-        Ok((Boot::parse(&bytes, at)?, at, bytes))
+        let boot = Boot::parse(&bytes, at)?;
+        note_count(place, &boot, at, findings);
+        Ok((boot, at, bytes))
     };
-    match read(place.boot_sector) {
+    match read(place.boot_sector, findings) {
         Ok((boot, at, bytes)) => {
             let copy_sector = if boot.copy_sector == 0 { copy_default } else { boot.copy_sector };
-            match read(copy_sector) {
+            match read(copy_sector, findings) {
                 Ok((_, copy_at, copy)) if !same_geometry(&bytes, &copy) => findings.note(
                     FindingKind::CopyMismatch,
                     copy_at,
@@ -291,17 +317,37 @@ fn read_boot(
             }
             Ok((boot, at))
         }
-        Err(error) => match read(copy_default) {
+        Err(error) => match read(copy_default, findings) {
             Ok((boot, at, _)) => {
                 findings.note(
                     FindingKind::CopyMismatch,
                     error.at,
-                    format!("partition {}: the boot sector is unusable, its copy is used: {error}", place.index),
+                    format!(
+                        "partition {}: the boot sector is unusable, its copy is used: {error}",
+                        place.index
+                    ),
                 );
                 Ok((boot, at))
             }
             Err(_) => Err(error),
         },
+    }
+}
+
+/// More clusters than the partition has room for are reported (section 7); which of the two numbers is wrong is not known, and the
+/// table's own bound holds all the same.
+fn note_count(place: Place, boot: &Boot, at: Extent, findings: &mut Findings) {
+    let data = place.sectors.saturating_sub(u64::from(boot.data_sector));
+    let room = data.checked_div(u64::from(boot.cluster_sectors)).unwrap_or(0);
+    if u64::from(boot.cluster_count) > room.saturating_add(1) {
+        findings.note(
+            FindingKind::DamagedIndex,
+            at.slice(0x4C, 4).unwrap_or(at),
+            format!(
+                "partition {}: the boot sector counts {} clusters, the partition has room for {room}",
+                place.index, boot.cluster_count
+            ),
+        );
     }
 }
 

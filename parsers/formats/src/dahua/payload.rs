@@ -7,9 +7,9 @@ use daleel_core::Codec;
 
 use super::{stream::Header, tags::Tags};
 
-/// True when bytes begin with a three- or four-byte Annex B start code.
+/// True when bytes begin with an Annex B start code, zero bytes in front of it included (clause B.1).
 pub fn has_start_code(payload: &[u8]) -> bool {
-    payload.starts_with(&[0, 0, 1]) || payload.starts_with(&[0, 0, 0, 1])
+    first_nal_byte(payload).is_some()
 }
 
 fn is_jpeg(payload: &[u8]) -> bool {
@@ -27,7 +27,12 @@ fn first_nal_byte(payload: &[u8]) -> Option<u8> {
 
 /// Codec of a video unit: what tag 81h says, unless the payload shows another; without a tag the payload, then the codec
 /// that the channel had before.
-pub fn video_codec(header: &Header, tags: &Tags<'_>, payload: &[u8], before: Option<&Codec>) -> Codec {
+pub fn video_codec(
+    header: &Header,
+    tags: &Tags<'_>,
+    payload: &[u8],
+    before: Option<&Codec>,
+) -> Codec {
     let stated = tags.playback().map(|(_, codec, _)| match codec {
         1 => Codec::Mpeg4,
         2 | 4 | 8 => Codec::H264,
@@ -136,7 +141,10 @@ fn weighted_sum(payload: &[u8]) -> u32 {
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    words.iter().chain(std::iter::once(&last)).fold(0u32, |sum, word| sum.wrapping_add(u32::from_le_bytes(*word)))
+    words
+        .iter()
+        .chain(std::iter::once(&last))
+        .fold(0u32, |sum, word| sum.wrapping_add(u32::from_le_bytes(*word)))
 }
 
 /// Tag A0h: milliseconds within the second. Its three value bytes are not described; the two places a 16-bit value can have are
@@ -182,7 +190,8 @@ impl Place {
             return;
         }
         // 65536 is no multiple of 1000: the phase moves by 536 at every wrap of the counter, so that a break starts anew.
-        let phase = value.wrapping_add(1000).wrapping_sub(counter.wrapping_rem(1000)).wrapping_rem(1000);
+        let phase =
+            value.wrapping_add(1000).wrapping_sub(counter.wrapping_rem(1000)).wrapping_rem(1000);
         let near = |a: u16, b: u16| {
             let apart = a.abs_diff(b);
             apart.min(1000u16.saturating_sub(apart)) <= 1

@@ -72,7 +72,10 @@ impl Header {
             milliseconds: u16::from_le_bytes([ms0, ms1]),
             tag_length,
             checksum,
-            computed_checksum: header.iter().take(23).fold(0u8, |sum, byte| sum.wrapping_add(*byte)),
+            computed_checksum: header
+                .iter()
+                .take(23)
+                .fold(0u8, |sum, byte| sum.wrapping_add(*byte)),
         })
     }
 
@@ -148,8 +151,8 @@ pub const fn sample_rate(index: u8) -> Option<u32> {
 pub struct Bounds {
     /// Logical offset of the first frame; bytes before it are index or slack.
     pub first_frame: u64,
-    /// From this logical offset on the index does not say where the recording ends: footage that is older by number *and*
-    /// by date than what came before belongs to an earlier generation and ends the recording.
+    /// From this logical offset on the index does not say where the recording ends. Footage whose date lies before what came before and
+    /// whose number *and* millisecond counter do not go on belongs to an earlier generation and ends the recording.
     pub open_end_from: Option<u64>,
 }
 
@@ -161,7 +164,8 @@ pub struct DhavParser {
     codecs: BTreeMap<u8, Codec>,
     encrypted: BTreeMap<u8, Cow<'static, str>>,
     milliseconds: payload::AbsoluteMilliseconds,
-    last: Option<(u32, u32)>,
+    /// Number, date and millisecond counter of the last video unit.
+    last: Option<(u32, u32, u16)>,
     ended: bool,
 }
 
@@ -175,7 +179,11 @@ struct Open {
 /// What a look at the start of the window gave.
 enum Unit {
     /// A unit of `length` bytes whose payload ends at `payload_end`.
-    Whole { length: usize, payload_end: usize, damage: Option<String> },
+    Whole {
+        length: usize,
+        payload_end: usize,
+        damage: Option<String>,
+    },
     NeedMore(usize),
     /// No unit here.
     None,
@@ -213,7 +221,11 @@ impl DhavParser {
                     header.checksum, header.computed_checksum
                 )
             });
-            return Unit::Whole { length, payload_end: length.saturating_sub(TRAILER_BYTES), damage };
+            return Unit::Whole {
+                length,
+                payload_end: length.saturating_sub(TRAILER_BYTES),
+                damage,
+            };
         }
         if window.len() < wanted && !last {
             return Unit::NeedMore(wanted);
@@ -232,7 +244,8 @@ impl DhavParser {
         if let Some(next) = next_header(window.get(..reach).unwrap_or(window), HEADER_BYTES) {
             let bytes = window.get(..next).unwrap_or(&[]);
             let trailer = trailer_length(bytes).map(|length| length as usize);
-            let payload_end = if trailer.is_some() { next.saturating_sub(TRAILER_BYTES) } else { next };
+            let payload_end =
+                if trailer.is_some() { next.saturating_sub(TRAILER_BYTES) } else { next };
             let damage = if trailer == Some(next) {
                 format!("header says {stated} bytes, the trailer {next}")
             } else {
@@ -269,13 +282,22 @@ impl DhavParser {
     fn is_older_generation(&self, offset: u64, header: &Header) -> bool {
         self.in_open_end(offset)
             && header.kind >= 0xFC
-            && self.last.is_some_and(|(number, date)| {
-                header.date < date && header.number != number.wrapping_add(1) && header.number != number
+            && self.last.is_some_and(|(number, date, milliseconds)| {
+                // A clock that was set back leaves the counter running, even where a frame is lost too.
+                let runs_on = header.milliseconds.wrapping_sub(milliseconds) <= 2000;
+                let follows = header.number == number.wrapping_add(1) || header.number == number;
+                header.date < date && !follows && !runs_on
             })
     }
 
     /// Builds the frame of one unit. `window` starts with the unit.
-    fn frame(&mut self, offset: u64, window: &[u8], payload_end: usize, length: usize) -> Option<(Header, Box<Frame>)> {
+    fn frame(
+        &mut self,
+        offset: u64,
+        window: &[u8],
+        payload_end: usize,
+        length: usize,
+    ) -> Option<(Header, Box<Frame>)> {
         let header = Header::parse(window)?;
         let payload_start = HEADER_BYTES.saturating_add(usize::from(header.tag_length));
         let tags = Tags::parse(window.get(HEADER_BYTES..payload_start)?);
@@ -310,7 +332,9 @@ impl DhavParser {
             audio,
             encrypted: self.encryption(kind, codec, key, &header, &tags, payload),
             state: FrameState::Complete,
-            check: payload::check(&tags, payload).map(|check| check.holds()).filter(|_| header.sub_frame == 0),
+            check: payload::check(&tags, payload)
+                .map(|check| check.holds())
+                .filter(|_| header.sub_frame == 0),
             interpretation: None,
         };
         Some((header, Box::new(frame)))
@@ -327,7 +351,11 @@ impl DhavParser {
             millisecond: None,
             stored: [
                 StoredValue::new("date", offset.saturating_add(0x10), &header.date.to_le_bytes()),
-                StoredValue::new("milliseconds", offset.saturating_add(0x14), &header.milliseconds.to_le_bytes()),
+                StoredValue::new(
+                    "milliseconds",
+                    offset.saturating_add(0x14),
+                    &header.milliseconds.to_le_bytes(),
+                ),
             ]
             .into_iter()
             .collect(),
@@ -355,8 +383,10 @@ impl DhavParser {
             Cow::Owned(format!("tag {id:02X}h ({}) is present", super::tags::tag_name(id)))
         });
         let coded = matches!(codec, Codec::H264 | Codec::H265);
-        let continues =
-            self.open.get(&(header.kind, header.channel)).is_some_and(|open| open.number == header.number);
+        let continues = self
+            .open
+            .get(&(header.kind, header.channel))
+            .is_some_and(|open| open.number == header.number);
         if continues {
             return found;
         }
@@ -399,18 +429,26 @@ impl DhavParser {
         if header.sub_frame == 0 {
             return Step::Frame { frame, used };
         }
-        frame.interpretation =
-            Some("split frame: the payloads of its units are joined in the order of the sub-frame index");
+        frame.interpretation = Some(
+            "split frame: the payloads of its units are joined in the order of the sub-frame index",
+        );
         let next_index = header.sub_frame.saturating_sub(1);
         self.open.insert(key, Open { number: header.number, next_index, units: 1, frame });
         Step::Held { used }
     }
 
+    /// The rest of a recording whose end the index does not tell: footage of an earlier one.
+    fn older_generation(window: &[u8]) -> Step {
+        let why = Cow::Borrowed("older footage behind the end of the recording, not listed");
+        Step::Skip { used: window.len().max(1), kind: SkipKind::OlderGeneration, why }
+    }
+
     /// Bytes that are no unit: filler, or damage up to the next header.
     fn skip(window: &[u8], last: bool) -> Step {
         let filler = window.iter().take_while(|byte| matches!(byte, 0x00 | 0xFF)).count();
-        // A few zero bytes in front of something else are no filler.
-        if filler == window.len() || filler >= 4 {
+        let behind = window.get(filler..).unwrap_or(&[]);
+        // A few such bytes in front of something else than a unit are part of that.
+        if behind.is_empty() || filler >= 4 || (filler > 0 && behind.starts_with(MAGIC)) {
             let why = Cow::Borrowed("filler");
             return Step::Skip { used: filler.max(1), kind: SkipKind::Expected, why };
         }
@@ -468,10 +506,13 @@ impl FrameParser for DhavParser {
             why: Cow::Borrowed(why),
         };
         if offset < self.bounds.first_frame {
-            return expected(self.bounds.first_frame.saturating_sub(offset), "index and head of the first cluster");
+            return expected(
+                self.bounds.first_frame.saturating_sub(offset),
+                "index and head of the first cluster",
+            );
         }
         if self.ended {
-            return expected(u64::MAX, "older footage behind an open end");
+            return Self::older_generation(window);
         }
         if window.len() < HEADER_BYTES && !last {
             return Step::NeedMore { at_least: HEADER_BYTES };
@@ -480,18 +521,19 @@ impl FrameParser for DhavParser {
             Unit::NeedMore(at_least) => Step::NeedMore { at_least },
             Unit::None => Self::skip(window, last),
             Unit::Whole { length, payload_end, damage } => {
-                let Some((header, mut frame)) = self.frame(offset, window, payload_end, length) else {
+                let Some((header, mut frame)) = self.frame(offset, window, payload_end, length)
+                else {
                     return Self::skip(window, last);
                 };
                 if self.is_older_generation(offset, &header) {
                     self.ended = true;
-                    return expected(u64::MAX, "older footage behind an open end");
+                    return Self::older_generation(window);
                 }
                 if let Some(why) = damage {
                     frame.state = FrameState::Damaged(why);
                 }
                 if frame.kind == FrameKind::Video {
-                    self.last = Some((header.number, header.date));
+                    self.last = Some((header.number, header.date, header.milliseconds));
                 }
                 self.join(&header, frame, length)
             }

@@ -7,8 +7,8 @@ use daleel_core::{Extent, FindingKind, Findings, Volume};
 
 use super::{
     layout::{
-        BOOT_SECTORS, Boot, MARKER, PARTITIONS_MAX, SECTOR_BYTES, SUPERBLOCK_SIGNATURE, TABLE_SECTORS,
-        TableEntry, parse_table,
+        BOOT_SECTORS, Boot, MARKER, PARTITIONS_MAX, SECTOR_BYTES, SUPERBLOCK_SIGNATURE,
+        TABLE_BYTES, TABLE_SECTORS, TableEntry, parse_table,
     },
     partition::Place,
 };
@@ -59,7 +59,10 @@ fn tables(volume: &Volume) -> Vec<(u64, Vec<(usize, TableEntry)>)> {
     TABLE_SECTORS
         .iter()
         .filter_map(|sector| {
-            let bytes = volume.source.read(table_extent(volume, *sector)).ok()?;
+            let sector_at = table_extent(volume, *sector);
+            let whole = Extent::new(sector_at.offset(), TABLE_BYTES);
+            let bytes =
+                volume.source.read(whole).or_else(|_| volume.source.read(sector_at)).ok()?;
             let entries = parse_table(&bytes);
             (!entries.is_empty()).then_some((*sector, entries))
         })
@@ -91,7 +94,9 @@ pub fn find(volume: &Volume, findings: &mut Findings) -> Option<Found> {
     }
     let found = by_geometry(volume).or_else(|| by_scan(volume))?;
     let how = match found.by {
-        FoundBy::Geometry(alignment) => format!("by the geometry rule (starts rounded up to {alignment} sectors)"),
+        FoundBy::Geometry(alignment) => {
+            format!("by the geometry rule (starts rounded up to {alignment} sectors)")
+        }
         _ => "by their boot sectors on the 1 MiB grid".to_owned(),
     };
     let [first, second, _] = TABLE_SECTORS;
@@ -106,24 +111,33 @@ pub fn find(volume: &Volume, findings: &mut Findings) -> Option<Found> {
     Some(found)
 }
 
-fn note_copies(volume: &Volume, tables: &[(u64, Vec<(usize, TableEntry)>)], findings: &mut Findings) {
+fn note_copies(
+    volume: &Volume,
+    tables: &[(u64, Vec<(usize, TableEntry)>)],
+    findings: &mut Findings,
+) {
     let [first, second, _] = TABLE_SECTORS;
     let get = |sector: u64| tables.iter().find(|(at, _)| *at == sector).map(|(_, entries)| entries);
     let (primary, copy) = (get(first), get(second));
     let text = match (primary, copy) {
-        (Some(a), Some(b)) if a != b => "the partition table and its copy differ; the first is used",
+        (Some(a), Some(b)) if a != b => {
+            "the partition table and its copy differ; the first is used"
+        }
         (None, Some(_)) => "the partition table is unusable; its copy is used",
         (Some(_), None) => "the copy of the partition table is unusable",
-        (None, None) => "the partition table and its copy are unusable; the one at sector 31 is used",
+        (None, None) => {
+            "the partition table and its copy are unusable; the one at sector 31 is used"
+        }
         (Some(_), Some(_)) => return,
     };
     let at = if primary.is_none() { first } else { second };
     findings.note(FindingKind::CopyMismatch, table_extent(volume, at), text);
 }
 
-/// True when a usable boot sector, or its copy, stands in a partition that starts here.
-pub fn has_boot(volume: &Volume, start: u64) -> bool {
-    BOOT_SECTORS.iter().any(|sector| {
+/// True when a usable boot sector, or its copy, stands in a partition that starts at sector `start`; `stated` is the sector its table entry
+/// names.
+pub fn has_boot(volume: &Volume, start: u64, stated: Option<u32>) -> bool {
+    BOOT_SECTORS.iter().chain(&stated).any(|sector| {
         let at = start.saturating_add(u64::from(*sector)).saturating_mul(SECTOR_BYTES);
         let at = volume.at(at, SECTOR_BYTES);
         // Reading four bytes first keeps the scan of a large disk cheap.
@@ -155,7 +169,7 @@ fn by_geometry(volume: &Volume) -> Option<Found> {
         .iter()
         .map(|alignment| {
             let places = quarters(disk, *alignment);
-            let boots = places.iter().filter(|place| has_boot(volume, place.start)).count();
+            let boots = places.iter().filter(|place| has_boot(volume, place.start, None)).count();
             (boots, Found { places, by: FoundBy::Geometry(*alignment) })
         })
         // One partition may have lost both boot sectors; the first starts at 0 under every alignment.
@@ -164,13 +178,14 @@ fn by_geometry(volume: &Volume) -> Option<Found> {
         .map(|(_, found)| found)
 }
 
-/// Boot sectors at every MiB. A partition reaches to the next one, or to the end of what the boot sector's sizes need.
+/// Boot sectors at every MiB. A partition reaches to the next one, the last to the end of the disk.
 fn by_scan(volume: &Volume) -> Option<Found> {
-    let disk = volume.source.len().min(volume.extent.end()).saturating_sub(volume.extent.offset()) / SECTOR_BYTES;
+    let disk = volume.source.len().min(volume.extent.end()).saturating_sub(volume.extent.offset())
+        / SECTOR_BYTES;
     let steps = disk.div_ceil(SCAN_STEP_SECTORS).min(SCAN_STEPS_MAX);
     let starts: Vec<u64> = (0..steps)
         .map(|step| step.saturating_mul(SCAN_STEP_SECTORS))
-        .filter(|start| has_boot(volume, *start))
+        .filter(|start| has_boot(volume, *start, None))
         .take(PARTITIONS_MAX)
         .collect();
     let [boot_sector, _] = BOOT_SECTORS;

@@ -4,6 +4,7 @@
 //! opaque; the payload is found by the header's tag length, never by the tags. Tag 84h is 4 bytes by one source
 //! and 8 by another: the reading under which the rest of the area parses is taken.
 
+use daleel_core::Evidence;
 use nom::{
     IResult, Parser,
     bytes::complete::take,
@@ -33,7 +34,9 @@ pub struct Tags<'a> {
 /// Total length of a tag, identifier included; `None` when it is not fixed or not known.
 pub const fn tag_length(id: u8, long_84: bool) -> Option<usize> {
     match id {
-        0x80 | 0x81 | 0x83 | 0x85 | 0x89 | 0x8B | 0x94 | 0x96 | 0x98 | 0xA0 | 0xB2 | 0xB4 => Some(4),
+        0x80 | 0x81 | 0x83 | 0x85 | 0x89 | 0x8B | 0x94 | 0x96 | 0x98 | 0xA0 | 0xB2 | 0xB4 => {
+            Some(4)
+        }
         0x82 | 0x88 | 0x8A | 0x8C | 0x90..=0x93 | 0x95 | 0x9A | 0x9B | 0xB3 => Some(8),
         0x84 if long_84 => Some(8),
         0x84 => Some(4),
@@ -84,7 +87,8 @@ impl<'a> Tags<'a> {
     pub fn size(&self) -> Option<(u16, u16)> {
         let large = self.find(0x82).and_then(|tag| fields(tag, (take(4usize), le_u16, le_u16)));
         let small = || {
-            let (_, width, height) = self.find(0x80).and_then(|tag| fields(tag, (take(2usize), byte, byte)))?;
+            let (_, width, height) =
+                self.find(0x80).and_then(|tag| fields(tag, (take(2usize), byte, byte)))?;
             Some((u16::from(width).checked_mul(8)?, u16::from(height).checked_mul(8)?))
         };
         let size = large.map(|(_, width, height)| (width, height)).or_else(small)?;
@@ -94,7 +98,8 @@ impl<'a> Tags<'a> {
 
     /// Tag 81h: `(key frame interval, codec number, frames per second)`; 0 means unknown in the first and last.
     pub fn playback(&self) -> Option<(u8, u8, u8)> {
-        fields(self.find(0x81)?, (take(1usize), byte, byte, byte)).map(|(_, interval, codec, rate)| (interval, codec, rate))
+        fields(self.find(0x81)?, (take(1usize), byte, byte, byte))
+            .map(|(_, interval, codec, rate)| (interval, codec, rate))
     }
 
     /// Tags 83h and 8Ch: `(channels, codec number, sample rate index)`.
@@ -155,6 +160,20 @@ pub const fn tag_name(id: u8) -> &'static str {
         0xB4 => "multi-sensor stitching",
         0xB5 => "stream encryption",
         _ => "unknown tag",
+    }
+}
+
+/// How well a tag's length and meaning are known (section 3.2).
+pub const fn tag_evidence(id: u8) -> Evidence {
+    match id {
+        0x80..=0x83 | 0x85 | 0x88 | 0x8B | 0x8C | 0x91..=0x96 | 0x9A | 0x9B | 0xB2..=0xB4 => {
+            Evidence::Confirmed
+        }
+        0x89 | 0x8A | 0x90 | 0x97..=0x99 | 0x9C | 0xA0 | 0xA1 | 0xB0 | 0xB1 | 0xB5 => {
+            Evidence::SingleSource
+        }
+        // 84h: two sources give two lengths.
+        _ => Evidence::Unknown,
     }
 }
 

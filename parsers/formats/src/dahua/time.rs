@@ -14,7 +14,14 @@ pub fn decode_date(raw: u32) -> Option<CivilTime> {
         u8::try_from(raw.checked_shr(shift)? & mask).ok()
     };
     let year = i16::from(field(26, 6)?).checked_add(2000)?;
-    CivilTime::from_parts(year, field(22, 4)?, field(17, 5)?, field(12, 5)?, field(6, 6)?, field(0, 6)?)
+    CivilTime::from_parts(
+        year,
+        field(22, 4)?,
+        field(17, 5)?,
+        field(12, 5)?,
+        field(6, 6)?,
+        field(0, 6)?,
+    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use daleel_core::{
 use super::{
     chain::Chain,
     describe,
-    layout::{Boot, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_SECTORS},
+    layout::{
+        Boot, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_SECTORS,
+        parse_index_entries,
+    },
     log,
     partition::{Partition, Place},
     stream::{Bounds, DhavParser, HEADER_BYTES, Header},
@@ -37,11 +40,19 @@ pub fn probe(input: &Input) -> Vec<Verdict> {
         Some(at) => {
             verdict.supports(60, at, "superblock signature `DHFS4.1`");
             if shift > 0 {
-                verdict.contradicts(5, at, format!("the signature stands {shift} bytes into the volume, not at its start"));
+                verdict.contradicts(
+                    5,
+                    at,
+                    format!("the signature stands {shift} bytes into the volume, not at its start"),
+                );
             }
             note_generation(&shifted, &mut verdict);
         }
-        None => verdict.contradicts(0, shifted.at(0, SECTOR_BYTES), "no `DHFS4.1` at the start: wiped, or the layout called DHFS II"),
+        None => verdict.contradicts(
+            0,
+            shifted.at(0, SECTOR_BYTES),
+            "no `DHFS4.1` at the start: wiped, or the layout called DHFS II",
+        ),
     }
     judge_partitions(&shifted, &mut verdict);
     verdict.conclude().into_iter().collect()
@@ -62,14 +73,21 @@ fn judge_partitions(volume: &Volume, verdict: &mut Verdict) {
     let mut findings = Findings::default();
     let [first, second, _] = TABLE_SECTORS;
     let Some(found) = table::find(volume, &mut findings) else {
-        verdict.contradicts(30, table::table_extent(volume, first), "no partition table, no boot sectors");
+        verdict.contradicts(
+            30,
+            table::table_extent(volume, first),
+            "no partition table, no boot sectors",
+        );
         return;
     };
     match found.by {
         FoundBy::Table(sector) => verdict.supports(
             20,
             table::table_extent(volume, sector),
-            format!("partition table at sector {sector} with {} entries and its end marker", found.places.len()),
+            format!(
+                "partition table at sector {sector} with {} entries and its end marker",
+                found.places.len()
+            ),
         ),
         FoundBy::Geometry(_) | FoundBy::Scan => verdict.contradicts(
             0,
@@ -82,10 +100,14 @@ fn judge_partitions(volume: &Volume, verdict: &mut Verdict) {
             place.start.saturating_add(u64::from(place.boot_sector)).saturating_mul(SECTOR_BYTES),
             SECTOR_BYTES,
         );
-        if table::has_boot(volume, place.start) {
+        if table::has_boot(volume, place.start, Some(place.boot_sector)) {
             verdict.supports(10, at, format!("boot sector of partition {}", place.index));
         } else {
-            verdict.contradicts(2, at, format!("no usable boot sector in partition {}", place.index));
+            verdict.contradicts(
+                2,
+                at,
+                format!("no usable boot sector in partition {}", place.index),
+            );
         }
     }
 }
@@ -97,19 +119,34 @@ fn judge_partitions(volume: &Volume, verdict: &mut Verdict) {
 pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, FormatError> {
     let whole = Extent::new(0, 0);
     let Input::Volume(volume) = input else {
-        return Err(FormatError::field("DHFS disk", whole, "input", "a tree of files", "a disk or image"));
+        return Err(FormatError::field(
+            "DHFS disk",
+            whole,
+            "input",
+            "a tree of files",
+            "a disk or image",
+        ));
     };
     let volume = Volume { source: volume.source, extent: verdict.extent };
     let mut findings = Findings::default();
     let not_found = || {
-        FormatError::field("DHFS disk", volume.extent, "partitions", "none", "a partition table or boot sectors")
+        FormatError::field(
+            "DHFS disk",
+            volume.extent,
+            "partitions",
+            "none",
+            "a partition table or boot sectors",
+        )
     };
     let found = table::find(&volume, &mut findings).ok_or_else(not_found)?;
     let mut partitions: Vec<Partition> = Vec::new();
     let mut unopened = Vec::new();
     // Partitions with a boot sector first: their cluster size helps where a boot sector is missing.
-    let (sound, rest): (Vec<Place>, Vec<Place>) =
-        found.places.iter().copied().partition(|place| table::has_boot(&volume, place.start));
+    let (sound, rest): (Vec<Place>, Vec<Place>) = found
+        .places
+        .iter()
+        .copied()
+        .partition(|place| table::has_boot(&volume, place.start, Some(place.boot_sector)));
     for place in sound.into_iter().chain(rest) {
         let hint = partitions.first().map(|partition| partition.geometry.cluster_sectors);
         match Partition::open(&volume, place, hint, &mut findings) {
@@ -124,7 +161,8 @@ pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, Format
     if partitions.is_empty() {
         return Err(not_found());
     }
-    let mut disk = Dhfs { verdict: verdict.clone(), volume, partitions, found_by: found.by, findings };
+    let mut disk =
+        Dhfs { verdict: verdict.clone(), volume, partitions, found_by: found.by, findings };
     disk.note_truncation();
     disk.note_headless();
     Ok(Box::new(disk))
@@ -146,7 +184,10 @@ impl Dhfs {
         for partition in &self.partitions {
             let stated = partition.extent();
             if stated.end() > end {
-                let missing = Extent::new(stated.offset().max(end), stated.end().saturating_sub(stated.offset().max(end)));
+                let missing = Extent::new(
+                    stated.offset().max(end),
+                    stated.end().saturating_sub(stated.offset().max(end)),
+                );
                 self.findings.note(
                     FindingKind::Hole,
                     missing,
@@ -164,10 +205,13 @@ impl Dhfs {
     /// Counts clusters that belong to no listed recording but were part of one.
     fn note_headless(&mut self) {
         for partition in &self.partitions {
-            let mut listed = vec![false; usize::try_from(partition.geometry.cluster_count).unwrap_or(0)];
+            let mut listed =
+                vec![false; usize::try_from(partition.geometry.cluster_count).unwrap_or(0)];
             for (head, descriptor) in partition.heads() {
                 for cluster in Chain::follow(partition, head, descriptor).clusters {
-                    if let Some(slot) = usize::try_from(cluster).ok().and_then(|c| listed.get_mut(c)) {
+                    if let Some(slot) =
+                        usize::try_from(cluster).ok().and_then(|c| listed.get_mut(c))
+                    {
                         *slot = true;
                     }
                 }
@@ -202,8 +246,11 @@ impl Dhfs {
         let chain = Chain::follow(partition, head, descriptor);
         let start = decode_date(descriptor.begin.get());
         let stated_end = decode_date(descriptor.end.get());
+        let latest = partition.boot.as_ref().and_then(|(boot, _)| decode_date(boot.latest));
+        let is_after_all =
+            latest.zip(stated_end).is_some_and(|(latest, end)| end > latest.plus_millis(2000));
         let is_open = match (start, stated_end) {
-            (Some(start), Some(end)) => end <= start,
+            (Some(start), Some(end)) => end <= start || is_after_all,
             _ => true,
         };
         let mut reasons = vec![Reason::supporting(
@@ -212,15 +259,20 @@ impl Dhfs {
         )];
         reasons.push(channel_reason(descriptor, at));
         if is_open {
+            let against =
+                if is_after_all { "the latest date of the boot sector" } else { "the begin date" };
+            let relation = if is_after_all { "lies behind" } else { "is not after" };
             let text = format!(
-                "the end date {:08x} is not after the begin date {:08x}: the recording was not closed",
-                descriptor.end.get(),
-                descriptor.begin.get()
+                "the end date {:08x} {relation} {against}: the recording was not closed",
+                descriptor.end.get()
             );
             reasons.push(Reason::against(text, at.slice(4, 8).unwrap_or(at)));
         }
         if descriptor.kind == 0x03 {
-            reasons.push(Reason::supporting("descriptor type 03: taken as a head (single source)", at));
+            reasons.push(Reason::supporting(
+                "descriptor type 03: taken as a head (single source)",
+                at,
+            ));
         }
         reasons.extend(chain.reasons.iter().cloned());
         let state = if chain.conflict {
@@ -237,8 +289,16 @@ impl Dhfs {
             start,
             end: stated_end,
             stored: vec![
-                StoredValue::new("begin", at.offset().saturating_add(4), &descriptor.begin.get().to_le_bytes()),
-                StoredValue::new("end", at.offset().saturating_add(8), &descriptor.end.get().to_le_bytes()),
+                StoredValue::new(
+                    "begin",
+                    at.offset().saturating_add(4),
+                    &descriptor.begin.get().to_le_bytes(),
+                ),
+                StoredValue::new(
+                    "end",
+                    at.offset().saturating_add(8),
+                    &descriptor.end.get().to_le_bytes(),
+                ),
             ],
             kind: None,
             bytes: chain.bytes(partition.cluster_bytes()),
@@ -253,10 +313,19 @@ impl Dhfs {
     }
 
     /// The partition and head of a recording that this disk made.
-    pub(super) fn resolve(&self, recording: &Recording) -> Result<(&Partition, u32, &Descriptor), FormatError> {
+    pub(super) fn resolve(
+        &self,
+        recording: &Recording,
+    ) -> Result<(&Partition, u32, &Descriptor), FormatError> {
         let missing = || {
             let at = recording.index_entry.unwrap_or(self.volume.extent);
-            FormatError::field(Descriptor::NAME, at, "recording", &recording.id, "a head on this disk")
+            FormatError::field(
+                Descriptor::NAME,
+                at,
+                "recording",
+                &recording.id,
+                "a head on this disk",
+            )
         };
         let index = usize::try_from(recording.handle >> 32).map_err(|_| missing())?;
         let head = u32::try_from(recording.handle & u64::from(u32::MAX)).map_err(|_| missing())?;
@@ -290,10 +359,12 @@ impl Dhfs {
             let extents = map.map(offset..offset.saturating_add(length));
             extents.first().and_then(|extent| source.read(*extent).ok())
         };
-        let index = peek(0, SECTOR_BYTES).and_then(|bytes| {
-            IndexHead::parse(&bytes, partition.cluster_extent(0)).ok()
+        let Some(sector) = peek(0, SECTOR_BYTES) else { return 0 };
+        let Ok(index) = IndexHead::parse(&sector, partition.cluster_extent(0)) else { return 0 };
+        let listed = index.key_frames().and_then(|(offset, _)| {
+            let entries = sector.get(usize::try_from(offset).ok()?..)?;
+            parse_index_entries(entries).1.first().map(|entry| u64::from(entry.offset))
         });
-        let Some(index) = index else { return 0 };
         let begin = decode_date(descriptor.begin.get());
         let dated = |offset: u64| {
             let header = peek(offset, HEADER_BYTES as u64).and_then(|bytes| Header::parse(&bytes));
@@ -302,8 +373,13 @@ impl Dhfs {
         let (stated, second) = (u64::from(index.length), partition.cluster_bytes());
         match (dated(stated), dated(second)) {
             (Some(true), _) => stated,
-            // The head cluster holds older footage behind the index: frames begin in the second cluster.
-            (Some(false) | None, Some(true)) if stated < second => second,
+            // The head cluster holds older footage behind the index: frames begin in the second cluster, by their date or, where a
+            // camera's clock differs from the recorder's, by the index.
+            (Some(false) | None, Some(is_near))
+                if stated < second && (is_near || listed >= Some(second)) =>
+            {
+                second
+            }
             _ => stated,
         }
     }
@@ -319,12 +395,18 @@ fn near(date: Option<CivilTime>, begin: Option<CivilTime>) -> bool {
 
 fn channel_reason(descriptor: &Descriptor, at: Extent) -> Reason {
     let channel = descriptor.channel_number();
-    if descriptor.flags & 1 != 0 {
+    if descriptor.flags & 1 != 0 && descriptor.extended_channel & 0x1F != 0 {
         let bytes = at.slice(0x1D, 3).unwrap_or(at);
-        return Reason::supporting(format!("channel {channel} from the extended channel field (single source)"), bytes);
+        return Reason::supporting(
+            format!("channel {channel} from the extended channel field (single source)"),
+            bytes,
+        );
     }
     let bytes = at.slice(1, 1).unwrap_or(at);
-    Reason::supporting(format!("channel {channel} from the low half of byte {:02x}", descriptor.channel), bytes)
+    Reason::supporting(
+        format!("channel {channel} from the low half of byte {:02x}", descriptor.channel),
+        bytes,
+    )
 }
 
 impl Recorder for Dhfs {
@@ -337,15 +419,22 @@ impl Recorder for Dhfs {
             "partitions found by".to_owned(),
             match self.found_by {
                 FoundBy::Table(sector) => format!("partition table at sector {sector}"),
-                FoundBy::Geometry(alignment) => format!("geometry rule, alignment {alignment} sectors"),
+                FoundBy::Geometry(alignment) => {
+                    format!("geometry rule, alignment {alignment} sectors")
+                }
                 FoundBy::Scan => "boot sectors on the 1 MiB grid".to_owned(),
             },
         )];
         for partition in &self.partitions {
             let geometry = &partition.geometry;
             let dates = |boot: &Boot| {
-                let text = |raw| decode_date(raw).map_or("none".to_owned(), CivilTime::to_seconds_text);
-                format!(", recordings from {} to {} (recorder time)", text(boot.earliest), text(boot.latest))
+                let text =
+                    |raw| decode_date(raw).map_or("none".to_owned(), CivilTime::to_seconds_text);
+                format!(
+                    ", recordings from {} to {} (recorder time)",
+                    text(boot.earliest),
+                    text(boot.latest)
+                )
             };
             facts.push((
                 format!("partition {}", partition.place.index),
@@ -373,7 +462,9 @@ impl Recorder for Dhfs {
             (0..partition.geometry.cluster_count).filter_map(move |cluster| {
                 let descriptor = partition.descriptor(cluster)?;
                 match descriptor.descriptor_type() {
-                    DescriptorType::Head => Some(Ok(self.recording(partition, cluster, descriptor))),
+                    DescriptorType::Head => {
+                        Some(Ok(self.recording(partition, cluster, descriptor)))
+                    }
                     DescriptorType::Other(kind) => Some(Err(FormatError::field(
                         Descriptor::NAME,
                         partition.descriptor_extent(cluster),
