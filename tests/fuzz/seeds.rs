@@ -23,7 +23,7 @@ use daleel_generator::{
     },
     footage::{AAC_STREAM, Footage},
     image::Image,
-    take::{Auxiliary, Cipher, Event, Split, Take},
+    take::{Auxiliary, Cipher, Event, Pace, Split, Take},
 };
 use daleel_tests::fuzzing::{
     CONTROL_BYTES,
@@ -103,7 +103,8 @@ fn disk(partitions: Vec<PartitionPlan>, damage: Vec<Damage>) -> DiskPlan {
 }
 
 fn disks() -> Vec<(&'static str, Vec<u8>)> {
-    let plain = |second| take(Footage::Cam5, second, 6);
+    // Four frames a second: a recording within one second counts as not closed.
+    let plain = |second| Take { pace: Pace::Steady(4), ..take(Footage::Cam5, second, 6) };
     let two = || partition(SHORT_INDEX, vec![plain(0).with_audio(AudioCodec::ALaw, 20), plain(1)]);
     let uuid = "01234567-89ab-cdef-0123-456789abcdef".to_owned();
     let chained = PartitionPlan {

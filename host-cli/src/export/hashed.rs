@@ -1,4 +1,5 @@
-//! A file that is hashed while it is written, on a thread of its own.
+//! A file that is hashed and written while its content is made, on two threads of its own: hashing is what takes longest, and must not
+//! wait for the disk.
 //!
 //! Nothing is patched after it was written, so the digest is that of the file. Memory is bounded by the blocks in flight.
 
@@ -7,15 +8,15 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
-    thread::JoinHandle,
+    thread::{Builder, JoinHandle},
 };
 
 use sha2::{Digest, Sha256};
 
-/// Bytes of a block handed to the thread.
-const BLOCK_BYTES: usize = 1 << 20;
-/// Blocks in flight.
-const BLOCKS: usize = 8;
+/// Bytes of a block handed on.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Blocks in flight between two stages.
+const BLOCKS: usize = 6;
 
 /// SHA-256 and length of a finished file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,13 +27,20 @@ pub struct Digested {
     pub bytes: u64,
 }
 
+/// The threads behind a file.
+#[derive(Debug)]
+struct Stages {
+    hash: JoinHandle<Digested>,
+    write: JoinHandle<io::Result<()>>,
+}
+
 /// A new file being written.
 #[derive(Debug)]
 pub struct HashedFile {
     block: Vec<u8>,
     full: Option<SyncSender<Vec<u8>>>,
     empty: Receiver<Vec<u8>>,
-    worker: Option<JoinHandle<io::Result<Digested>>>,
+    stages: Option<Stages>,
 }
 
 impl HashedFile {
@@ -43,16 +51,14 @@ impl HashedFile {
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = File::create_new(path)?;
         let (full, take) = sync_channel::<Vec<u8>>(BLOCKS);
-        let (give, empty) = sync_channel::<Vec<u8>>(BLOCKS);
-        let worker = std::thread::Builder::new()
-            .name("write and hash".to_owned())
-            .spawn(move || write_all(file, &take, &give))?;
-        Ok(Self {
-            block: Vec::with_capacity(BLOCK_BYTES),
-            full: Some(full),
-            empty,
-            worker: Some(worker),
-        })
+        let (hashed, take_hashed) = sync_channel::<Vec<u8>>(BLOCKS);
+        let (give, empty) = sync_channel::<Vec<u8>>(BLOCKS.saturating_mul(2));
+        let hash = Builder::new().name("hash".to_owned()).spawn(move || hash_all(&take, &hashed))?;
+        let write = Builder::new()
+            .name("write".to_owned())
+            .spawn(move || write_all(file, &take_hashed, &give))?;
+        let stages = Some(Stages { hash, write });
+        Ok(Self { block: Vec::new(), full: Some(full), empty, stages })
     }
 
     /// Writes what is left and gives the digest.
@@ -68,13 +74,12 @@ impl HashedFile {
         if self.block.is_empty() {
             return Ok(());
         }
-        let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK_BYTES));
+        let next = self.empty.try_recv().unwrap_or_default();
         let block = std::mem::replace(&mut self.block, next);
-        let sent = self.full.as_ref().is_some_and(|full| full.send(block).is_ok());
-        if sent {
+        if self.full.as_ref().is_some_and(|full| full.send(block).is_ok()) {
             return Ok(());
         }
-        // The thread ends early only with an error.
+        // The stages end early only with an error.
         match self.join() {
             Err(error) => Err(error),
             Ok(_) => Err(io::Error::other("the writing thread ended")),
@@ -83,9 +88,11 @@ impl HashedFile {
 
     fn join(&mut self) -> io::Result<Digested> {
         self.full = None;
-        let worker =
-            self.worker.take().ok_or_else(|| io::Error::other("the file failed before"))?;
-        worker.join().map_err(|_| io::Error::other("the writing thread failed"))?
+        let stages = self.stages.take().ok_or_else(|| io::Error::other("the file failed before"))?;
+        let failed = || io::Error::other("a writing thread failed");
+        let digested = stages.hash.join().map_err(|_| failed())?;
+        stages.write.join().map_err(|_| failed())??;
+        Ok(digested)
     }
 }
 
@@ -93,6 +100,9 @@ impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.block.len() >= BLOCK_BYTES {
             self.send()?;
+        }
+        if self.block.capacity() == 0 {
+            self.block.reserve_exact(BLOCK_BYTES);
         }
         let room = BLOCK_BYTES.saturating_sub(self.block.len());
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or(bytes);
@@ -107,30 +117,39 @@ impl Write for HashedFile {
 
 impl Drop for HashedFile {
     fn drop(&mut self) {
-        // An abandoned file: the thread must not outlive its folder.
-        if self.worker.is_some() {
+        // An abandoned file: its threads must not outlive its folder.
+        if self.stages.is_some() {
             let _ = self.join();
         }
     }
+}
+
+fn hash_all(take: &Receiver<Vec<u8>>, hashed: &SyncSender<Vec<u8>>) -> Digested {
+    let mut hash = Sha256::new();
+    let mut bytes = 0u64;
+    for block in take {
+        hash.update(&block);
+        bytes = bytes.saturating_add(block.len() as u64);
+        // The writing stage ended with an error, which `join` reports.
+        if hashed.send(block).is_err() {
+            break;
+        }
+    }
+    Digested { sha256: hex(&hash.finalize()), bytes }
 }
 
 fn write_all(
     mut file: File,
     take: &Receiver<Vec<u8>>,
     give: &SyncSender<Vec<u8>>,
-) -> io::Result<Digested> {
-    let mut hash = Sha256::new();
-    let mut bytes = 0u64;
+) -> io::Result<()> {
     for mut block in take {
-        hash.update(&block);
         file.write_all(&block)?;
-        bytes = bytes.saturating_add(block.len() as u64);
         block.clear();
-        // Nobody needs the block any more when the writer is gone.
+        // Nobody needs the block any more when the file is complete.
         let _ = give.try_send(block);
     }
-    file.flush()?;
-    Ok(Digested { sha256: hex(&hash.finalize()), bytes })
+    file.flush()
 }
 
 /// Lower-case hexadecimal digits.

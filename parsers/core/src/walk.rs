@@ -9,7 +9,7 @@ use std::{
 use crate::{Extent, Frame, FrameParser, Hole, Ranges, ReadError, SkipKind, Step, Stream};
 
 /// Window that is read ahead.
-const WINDOW_BYTES: usize = 4 << 20;
+const WINDOW_BYTES: usize = 512 << 10;
 /// Largest window a parser may ask for: more than the longest unit of any format (16 MiB) with its neighbours.
 const WINDOW_LIMIT: usize = 40 << 20;
 /// How finely a failing read is narrowed down; one physical sector of a large disk.

@@ -1,10 +1,10 @@
 //! Command line of the generator.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use daleel_generator::{Error, Scenario, scenarios, write_scenario};
+use daleel_generator::{Error, Scenario, bench, scenarios, write_scenario};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,6 +12,7 @@ Examples:
   daleel-generator write dahua-intact --out evidence
   daleel-generator write dahua-gap --out gap-7 --seed 7
   daleel-generator all --out benchmark
+  daleel-generator long stream.dav --bytes 2147483648
 
 Each scenario is an image and a truth.json beside it. Nothing is ever replaced.";
 
@@ -47,6 +48,20 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
     },
+    /// Write one long stream, for measuring speed; without a frame-by-frame truth
+    Long {
+        /// File to make: a .dav stream, or a disk with --disk
+        file: PathBuf,
+        /// Bytes of stream
+        #[arg(long, value_name = "N", default_value_t = 1 << 30)]
+        bytes: u64,
+        /// Bits a second of the stream
+        #[arg(long, value_name = "N", default_value_t = 4_000_000)]
+        bitrate: u64,
+        /// Write a disk that holds the stream
+        #[arg(long)]
+        disk: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +81,7 @@ fn run(command: Command) -> Result<(), Error> {
             let truth = write_scenario(&scenario, &out, seed)?;
             say(&format!("{} {} bytes", truth.image_path(&out).display(), truth.bytes));
         }
+        Command::Long { file, bytes, bitrate, disk } => long(&file, bytes, bitrate, disk)?,
         Command::All { out, seed } => {
             for scenario in scenarios() {
                 let dir = out.join(scenario.name);
@@ -74,6 +90,12 @@ fn run(command: Command) -> Result<(), Error> {
             }
         }
     }
+    Ok(())
+}
+
+fn long(file: &Path, bytes: u64, bitrate: u64, disk: bool) -> Result<(), Error> {
+    let facts = if disk { bench::long_disk(file, bytes)? } else { bench::long_dav(file, bytes, bitrate)? };
+    say(&format!("{} {} bytes, {} video frames", file.display(), facts.bytes, facts.frames));
     Ok(())
 }
 
