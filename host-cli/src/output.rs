@@ -5,7 +5,7 @@
 use std::io::{BufWriter, StdoutLock, Write, stdout};
 
 use anyhow::Result;
-use daleel_core::{Extent, Finding, Findings, Reason, Recording, StoredValue, Verdict};
+use daleel_core::{Extent, Finding, Findings, Reason, Recorder, Recording, StoredValue, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// `[offset, length]` in bytes.
@@ -67,6 +67,20 @@ impl From<&Finding> for FindingJson {
 /// All findings kept in full.
 pub fn findings(findings: &Findings) -> Vec<FindingJson> {
     findings.iter().map(FindingJson::from).collect()
+}
+
+/// Something a reader understood about the structure of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactJson {
+    /// What.
+    pub name: String,
+    /// How it is.
+    pub value: String,
+}
+
+/// The facts of an opened source.
+pub fn facts(recorder: &dyn Recorder) -> Vec<FactJson> {
+    recorder.facts().into_iter().map(|(name, value)| FactJson { name, value }).collect()
 }
 
 /// What a family says of a source.

@@ -60,6 +60,7 @@ impl Session {
             })
             .collect();
         layers.sort_by_key(|layer| std::cmp::Reverse(layer.verdict.score));
+        drop_shadows(&mut layers);
         Ok(Self { opened, partitions, findings, layers })
     }
 
@@ -90,6 +91,23 @@ impl Session {
             })?;
         Ok(recorder)
     }
+}
+
+/// A partition's file system is also seen, weakly, from the whole medium that holds it: that is no layer of its own.
+fn drop_shadows(layers: &mut Vec<Layer>) {
+    let strong: Vec<_> = layers
+        .iter()
+        .map(|layer| (layer.family.name, layer.verdict.extent, layer.verdict.score))
+        .collect();
+    layers.retain(|layer| {
+        let own = layer.verdict.extent;
+        !strong.iter().any(|(family, extent, score)| {
+            *family == layer.family.name
+                && *score > layer.verdict.score
+                && *extent != own
+                && own.intersection(*extent) == Some(*extent)
+        })
+    });
 }
 
 /// Opens a source and its best layer in one step.

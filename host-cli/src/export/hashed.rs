@@ -53,7 +53,8 @@ impl HashedFile {
         let (full, take) = sync_channel::<Vec<u8>>(BLOCKS);
         let (hashed, take_hashed) = sync_channel::<Vec<u8>>(BLOCKS);
         let (give, empty) = sync_channel::<Vec<u8>>(BLOCKS.saturating_mul(2));
-        let hash = Builder::new().name("hash".to_owned()).spawn(move || hash_all(&take, &hashed))?;
+        let hash =
+            Builder::new().name("hash".to_owned()).spawn(move || hash_all(&take, &hashed))?;
         let write = Builder::new()
             .name("write".to_owned())
             .spawn(move || write_all(file, &take_hashed, &give))?;
@@ -88,7 +89,8 @@ impl HashedFile {
 
     fn join(&mut self) -> io::Result<Digested> {
         self.full = None;
-        let stages = self.stages.take().ok_or_else(|| io::Error::other("the file failed before"))?;
+        let stages =
+            self.stages.take().ok_or_else(|| io::Error::other("the file failed before"))?;
         let failed = || io::Error::other("a writing thread failed");
         let digested = stages.hash.join().map_err(|_| failed())?;
         stages.write.join().map_err(|_| failed())??;

@@ -15,8 +15,8 @@ use daleel_core::{Findings, Recording};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    folder::absolute,
     hashed::HashedFile,
-    recording::absolute,
     records::{ClipJson, FileJson, OtherJson},
 };
 use crate::{

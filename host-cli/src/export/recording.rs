@@ -1,10 +1,6 @@
 //! One recording's stream, frame by frame, into clips.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use anyhow::{Context, Result};
 use daleel_core::{
@@ -16,11 +12,13 @@ use daleel_timeline::resolve;
 use smallvec::SmallVec;
 
 use super::{
+    close::{Attribution, Closing},
+    folder::Folder,
     hashed::HashedFile,
     journal::RecordingDone,
     lane::{CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, SideAudio, Target},
     plan::Wanted,
-    write::{Folder, close},
+    sound::Alone,
 };
 use crate::{
     exit::{Exit, Failure},
@@ -98,7 +96,7 @@ pub fn export(
         recording,
         stream,
         options,
-        folder: Folder::new(&options.out, recording),
+        folder: Folder { out: &options.out, recording },
         lanes: BTreeMap::new(),
         waiting: BTreeMap::new(),
         units: BTreeMap::new(),
@@ -405,43 +403,48 @@ impl Export<'_> {
 
     fn write_sound_alone(&mut self, channel: u32) -> Result<()> {
         let waiting = self.waiting.remove(&channel).unwrap_or_default();
-        let Some((first, last)) = waiting.first().zip(waiting.last()) else { return Ok(()) };
-        let id = format!("{}+{:x}a", self.recording.id, first.at);
-        let (start, end, codec) = (first.time, last.time, first.codec);
-        let units = waiting.iter().map(|sound| sound.at..sound.end).collect();
-        let records = waiting.into_iter().map(|sound| (sound.record, sound.time)).collect();
-        let other = self.folder.sound(self.stream, &id, units, records, (start, end), codec)?;
-        self.done.files.extend(other.files);
-        self.done.other.push(other.json);
+        let Some(first) = waiting.first() else { return Ok(()) };
+        let conflict = self.channel_conflict(channel, first.at..first.end);
+        let alone = Alone {
+            id: format!("{}+{:x}a", self.recording.id, first.at),
+            codec: first.codec,
+            units: waiting.iter().map(|sound| sound.at..sound.end).collect(),
+            frames: waiting.into_iter().map(|sound| (sound.record, sound.time)).collect(),
+        };
+        let attribution = Attribution::of(self.recording, conflict.as_ref());
+        let (json, files, findings) = alone.write(&self.folder, self.stream, attribution)?;
+        self.done.files.extend(files);
+        self.done.other.push(json);
+        findings.into_iter().for_each(|finding| self.findings.add(finding));
         Ok(())
     }
 
     fn close_clip(&mut self, lane: &mut Lane, cut: Option<&Cut>) -> Result<()> {
-        let ticks = lane.ticks_per_second();
-        let Some(mut clip) = lane.take().filter(|clip| !clip.frames.is_empty()) else {
+        let ticks_per_second = lane.ticks_per_second();
+        let Some(clip) = lane.take().filter(|clip| !clip.frames.is_empty()) else {
             return Ok(());
         };
-        let times = resolve(&clip.stamps, i64::from(ticks), cut.and_then(|cut| cut.after));
+        let after = cut.and_then(|cut| cut.after);
+        let times = resolve(&clip.stamps, i64::from(ticks_per_second), after);
         let foreign = self.foreign_units(&clip);
-        let channel_conflict = self.channel_conflict(&clip);
-        let closed = close(
-            &self.folder,
-            self.stream,
-            &mut clip,
-            &times,
-            ticks,
-            self.options.native,
-            &foreign,
-            channel_conflict,
-        )
-        .context("writing a clip")?;
+        let conflict =
+            self.channel_of(&clip).and_then(|own| self.channel_conflict(own, clip.range.clone()));
+        self.done.frames = self.done.frames.saturating_add(clip.frames.len() as u64);
+        let closing = Closing {
+            folder: &self.folder,
+            stream: self.stream,
+            clip,
+            times: &times,
+            ticks_per_second,
+            native: self.options.native,
+            foreign: &foreign,
+            attribution: Attribution::of(self.recording, conflict.as_ref()),
+        };
+        let closed = closing.finish().context("writing a clip")?;
         self.done.files.extend(closed.files);
         self.done.clips.extend(closed.clip);
         self.done.other.extend(closed.other);
-        for finding in closed.findings {
-            self.findings.add(finding);
-        }
-        self.done.frames = self.done.frames.saturating_add(clip.frames.len() as u64);
+        closed.findings.into_iter().for_each(|finding| self.findings.add(finding));
         Ok(())
     }
 
@@ -467,14 +470,15 @@ impl Export<'_> {
     }
 
     /// A recording is one camera's. Where its stream names several, only the first keeps the recording's channel.
-    fn channel_conflict(&self, clip: &Clip) -> Option<Reason> {
-        let (own, first) = (self.channel_of(clip)?, self.first_channel?);
-        (own != first).then(|| Reason {
+    fn channel_conflict(&self, own: u32, range: Range<u64>) -> Option<Reason> {
+        let first = self.first_channel.filter(|first| *first != own)?;
+        Some(Reason {
             supports: false,
             text: format!(
-                "the stream names channel {own} here and {first} at the start of the recording: not the same camera, so no channel is given"
+                "the stream names channel {own} here and {first} at the start of the recording: not the same camera, so no \
+                 channel is given"
             ),
-            at: self.stream.map.map(clip.range.clone()).first().copied(),
+            at: self.stream.map.map(range).first().copied(),
         })
     }
 
@@ -510,9 +514,4 @@ fn join(extents: SmallVec<[Extent; 4]>) -> daleel_core::Extents {
     let mut map = ExtentMap::default();
     extents.into_iter().for_each(|extent| map.push(extent));
     map.extents().collect()
-}
-
-/// Where output files lie, for the reader of a path in a record.
-pub fn absolute(out: &Path, relative: &str) -> PathBuf {
-    relative.split('/').fold(out.to_owned(), |path, part| path.join(part))
 }

@@ -15,7 +15,7 @@ use crate::{
     exit::{Exit, Failure},
     export::{ClockStep, Cutting, Journal, Options, RecordingDone, export, finish_folder, plan},
     interrupt,
-    output::{FindingJson, VerdictJson, findings, out, print_json},
+    output::{FindingJson, VerdictJson, facts, findings, out, print_json},
     progress::Progress,
     session::{self, Session},
 };
@@ -98,6 +98,13 @@ impl Extract {
                 Ok(_) => {}
                 Err(error) => noticed.add(error.into()),
             }
+        }
+        if self.dry_run && self.output.json {
+            print_json(&json!({
+                "schema": "daleel.extract-plan/1", "recordings": count, "bytes": total,
+                "out": self.out.display().to_string(), "parameters": self.parameters(),
+            }))?;
+            return Ok(Exit::Success);
         }
         if self.dry_run {
             let mut out = out();
@@ -201,6 +208,7 @@ impl Extract {
                 ClockStep::Through => "through",
             },
             "native": self.native,
+            "family": self.source.family,
             "map": self.source.map.as_ref().map(|map| map.display().to_string()),
         })
     }
@@ -289,7 +297,7 @@ impl Extract {
                 "missing_pieces": session.opened.missing,
             },
             "identity": VerdictJson::from(recorder.verdict()),
-            "facts": recorder.facts().into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
+            "facts": facts(recorder),
             "time_basis": "recorder",
             "parameters": self.parameters(),
             "counts": counts,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     args::{OutputArgs, SourceArgs},
     exit::{Exit, Failure},
-    output::{FindingJson, VerdictJson, findings, out, print_json, printable},
+    output::{FactJson, FindingJson, VerdictJson, facts, findings, out, print_json, printable},
     session::Session,
 };
 
@@ -58,7 +58,7 @@ struct LayerJson {
     verdict: VerdictJson,
     /// How well reading this family is proven.
     status: &'static str,
-    facts: Vec<(String, String)>,
+    facts: Vec<FactJson>,
     findings: Vec<FindingJson>,
     /// Why the layer cannot be opened although it is recognised.
     error: Option<String>,
@@ -124,7 +124,7 @@ fn layer_json(layer: &crate::session::Layer, recorder: Result<&dyn Recorder, Str
     LayerJson {
         verdict: VerdictJson::from(&layer.verdict),
         status: layer.family.status.as_str(),
-        facts: recorder.as_ref().map(|recorder| recorder.facts()).unwrap_or_default(),
+        facts: recorder.as_ref().map(|recorder| facts(*recorder)).unwrap_or_default(),
         findings: recorder
             .as_ref()
             .map(|recorder| findings(recorder.findings()))
@@ -184,8 +184,8 @@ fn print_text(answer: &Answer) -> Result<()> {
             let at = reason.offset.map(|offset| format!("0x{offset:x}")).unwrap_or_default();
             writeln!(out, "  {sign} {at:>12}  {}", printable(&reason.text))?;
         }
-        for (name, value) in &layer.facts {
-            writeln!(out, "  {}: {}", printable(name), printable(value))?;
+        for fact in &layer.facts {
+            writeln!(out, "  {}: {}", printable(&fact.name), printable(&fact.value))?;
         }
         for finding in &layer.findings {
             writeln!(out, "  finding ({}): {}", finding.kind, printable(&finding.text))?;

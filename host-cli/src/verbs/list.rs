@@ -1,6 +1,9 @@
 //! `daleel list`.
 
-use std::{collections::BTreeMap, io::Write};
+use std::{
+    collections::BTreeMap,
+    io::{Write, stderr},
+};
 
 use anyhow::Result;
 use daleel_core::{Findings, Recorder, Recording};
@@ -129,6 +132,9 @@ impl List {
             self.print_csv(&*recorder, &mut noticed, &mut totals)?;
         } else {
             self.print_table(&*recorder, &session, &mut noticed, &mut totals)?;
+        }
+        if self.jsonl || self.csv {
+            report_findings(&noticed)?;
         }
         Ok(if noticed.is_empty() { Exit::Success } else { Exit::Findings })
     }
@@ -261,6 +267,17 @@ impl List {
         out.flush()?;
         Ok(())
     }
+}
+
+/// Prints findings on stderr, where stdout holds lines for a program.
+///
+/// # Errors
+/// When stderr cannot be written.
+pub fn report_findings(noticed: &Findings) -> Result<()> {
+    for finding in noticed.iter() {
+        writeln!(stderr(), "finding ({}): {}", finding.kind, printable(&finding.text))?;
+    }
+    Ok(())
 }
 
 /// Findings by kind, kept in full or not.

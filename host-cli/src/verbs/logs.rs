@@ -6,6 +6,7 @@ use anyhow::Result;
 use daleel_core::{Findings, LogEvent};
 use serde::Serialize;
 
+use super::list::report_findings;
 use crate::{
     args::SourceArgs,
     exit::Exit,
@@ -106,6 +107,9 @@ impl Logs {
                 writeln!(out, "finding ({}): {}", finding.kind, printable(&finding.text))?;
             }
             out.flush()?;
+            if self.jsonl {
+                report_findings(&noticed)?;
+            }
         }
         Ok(if noticed.is_empty() { Exit::Success } else { Exit::Findings })
     }

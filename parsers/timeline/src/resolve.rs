@@ -20,6 +20,8 @@ pub enum TimeSource {
     OwnStamp,
     /// The frame's own whole-second stamp, narrowed down by the counter.
     OwnStampAndCounter,
+    /// The frame's own whole-second stamp; the counter is of no use here and the frame is placed by the usual distance.
+    OwnStampAndRate,
     /// The counter, from the nearest frames that have a stamp.
     Counter,
     /// Nothing tells.
@@ -32,6 +34,7 @@ impl TimeSource {
         match self {
             Self::OwnStamp => "own-stamp",
             Self::OwnStampAndCounter => "own-stamp+counter",
+            Self::OwnStampAndRate => "own-stamp+frame-rate",
             Self::Counter => "counter",
             Self::None => "none",
         }
@@ -124,6 +127,7 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
     let reach = to.saturating_sub(middle).max(1).unsigned_abs();
     let source = match (stamp.second, stamp.millisecond) {
         (Some(_), Some(_)) => TimeSource::OwnStamp,
+        (Some(_), None) if stamp.restarted => TimeSource::OwnStampAndRate,
         (Some(_), None) => TimeSource::OwnStampAndCounter,
         (None, _) => TimeSource::Counter,
     };

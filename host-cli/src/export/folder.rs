@@ -1,0 +1,164 @@
+//! Where a recording's files go, what they are called, and the copying of stream bytes into them.
+
+use std::{
+    fs,
+    io::Write,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use daleel_core::{CivilTime, Finding, FindingKind, Recording, Stream};
+use daleel_timeline::Resolved;
+use sha2::{Digest, Sha256};
+
+use super::{
+    hashed::{Digested, HashedFile, hex},
+    journal::WORK,
+    lane::FrameRecord,
+    records::{FileJson, FrameJson},
+};
+use crate::output::{StoredJson, extent};
+
+/// Bytes copied at a time.
+const COPY_BYTES: u64 = 4 << 20;
+
+/// The files of one recording below the output folder.
+pub struct Folder<'a> {
+    /// The output folder.
+    pub out: &'a Path,
+    /// The recording.
+    pub recording: &'a Recording,
+}
+
+impl Folder<'_> {
+    /// The unfinished .mp4 of a clip; renamed when it is whole.
+    pub fn part(&self, id: &str) -> PathBuf {
+        self.out.join(WORK).join(format!("{}.part", file_safe(id)))
+    }
+
+    /// Relative path without extension of a clip's files.
+    pub fn stem(&self, id: &str, channel: Option<u32>, start: Option<CivilTime>) -> String {
+        let channel = channel.map_or("chxx".to_owned(), |channel| format!("ch{channel:02}"));
+        let time = start.map_or("undated".to_owned(), |start| {
+            start.to_string().replace([':', '-'], "").replace('T', "_")
+        });
+        format!("clips/{channel}_{time}_{}", file_safe(id))
+    }
+
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When it exists or cannot be made.
+    pub fn create(&self, relative: &str) -> Result<HashedFile> {
+        let path = absolute(self.out, relative);
+        HashedFile::create(&path).with_context(|| path.display().to_string())
+    }
+
+    /// Removes the files of an abandoned recording.
+    pub fn remove(&self, files: &[FileJson]) {
+        for file in files {
+            // What cannot be removed is refused by the next run.
+            let _ = fs::remove_file(absolute(self.out, &file.path));
+        }
+        let Ok(entries) = fs::read_dir(self.out.join(WORK)) else { return };
+        for entry in entries.flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "part") {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Copies logical ranges of a stream, in order. Gives what could not be read: nothing stands in for it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn copy(
+        &self,
+        stream: &Stream,
+        relative: &str,
+        ranges: &[Range<u64>],
+    ) -> Result<(Digested, Vec<Finding>)> {
+        let mut out = self.create(relative)?;
+        let mut findings = Vec::new();
+        for whole in ranges.iter().flat_map(|range| stream.map.map(range.clone())) {
+            let mut done = 0;
+            while let Some(piece) = whole
+                .slice(done, whole.len().saturating_sub(done).min(COPY_BYTES))
+                .filter(|piece| !piece.is_empty())
+            {
+                match stream.source.read(piece) {
+                    Ok(bytes) => out.write_all(&bytes)?,
+                    Err(error) => findings.push(Finding::at(
+                        FindingKind::Hole,
+                        piece,
+                        format!("{relative}: {} bytes are left out: {error}", piece.len()),
+                    )),
+                }
+                done = done.saturating_add(piece.len());
+            }
+        }
+        Ok((out.finish()?, findings))
+    }
+
+    /// Writes a frames file.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn frames_file(
+        &self,
+        relative: &str,
+        frames: impl Iterator<Item = FrameJson>,
+    ) -> Result<FileJson> {
+        let mut out = self.create(relative)?;
+        for frame in frames {
+            serde_json::to_writer(&mut out, &frame)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(file(relative, out.finish()?))
+    }
+}
+
+/// The record of a written file.
+pub fn file(relative: &str, digest: Digested) -> FileJson {
+    FileJson { path: relative.to_owned(), sha256: digest.sha256, bytes: digest.bytes }
+}
+
+/// A line of a frames file.
+pub fn frame_json(n: usize, record: &FrameRecord, time: &Resolved) -> FrameJson {
+    FrameJson {
+        n: n as u64,
+        time: time.time.map(|time| time.to_string()),
+        stored: record
+            .stored
+            .iter()
+            .map(|(value, offset)| StoredJson::new(value, *offset))
+            .collect(),
+        time_source: time.source.as_str().to_owned(),
+        uncertainty_ms: time.time.map(|_| time.uncertainty_ms),
+        key: record.key,
+        extents: record.extents.iter().map(|at| extent(*at)).collect(),
+        state: record.state.to_owned(),
+        reason: record.reason.as_ref().map(ToString::to_string),
+    }
+}
+
+/// A relative path of a record as a path of this system.
+pub fn absolute(out: &Path, relative: &str) -> PathBuf {
+    relative.split('/').fold(out.to_owned(), |path, part| path.join(part))
+}
+
+/// An id as a part of a file name: odd characters replaced, and made unique again where that happened.
+fn file_safe(id: &str) -> String {
+    const LENGTH_MAX: usize = 100;
+    let safe: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '_' })
+        .take(LENGTH_MAX)
+        .collect();
+    if safe == id {
+        return safe;
+    }
+    let digest = hex(&Sha256::digest(id.as_bytes()));
+    format!("{safe}-{}", digest.get(..12).unwrap_or(&digest))
+}
