@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use daleel_core::CivilTime;
+use daleel_core::{CivilTime, TimeParseError};
 
-use crate::{exit::EXIT_CODES_HELP, progress::Mode, verbs};
+use crate::{
+    exit::{EXIT_CODES_HELP, Exit, Failure},
+    progress::Mode,
+    verbs,
+};
 
 /// From a CCTV recorder's disk to timestamped, traceable clips
 ///
@@ -20,23 +24,17 @@ pub struct Cli {
 }
 
 /// The verbs, in the order of the work.
+// Each verb's own documentation is its help; a comment here would take its place.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say what wrote this, and why
     Identify(verbs::identify::Identify),
-    /// List the recordings of the recorder's own index
     List(verbs::list::List),
-    /// Explain the structure at an offset, field by field
     Show(verbs::show::Show),
-    /// Write the listed recordings as playable clips with the place of every frame
     Extract(verbs::extract::Extract),
-    /// Print the recorder's own log
     Logs(verbs::logs::Logs),
-    /// Make a small recorder disk from built-in footage and take it through all of this
     Demo(verbs::demo::Demo),
-    /// Print the completion script for a shell
     Completions(verbs::manual::Completions),
-    /// Write the manual pages into a folder
     Man(verbs::manual::Man),
 }
 
@@ -63,8 +61,8 @@ pub struct FilterArgs {
     /// Only footage at or after this recorder time (2024-12-07T20:00, no zone)
     #[arg(long, value_name = "TIME")]
     pub from: Option<CivilTime>,
-    /// Only footage at or before this recorder time
-    #[arg(long, value_name = "TIME")]
+    /// Only footage at or before this recorder time; a date alone means to the end of that day
+    #[arg(long, value_name = "TIME", value_parser = parse_until)]
     pub to: Option<CivilTime>,
 }
 
@@ -83,10 +81,31 @@ impl FilterArgs {
         channel && !before && !after
     }
 
+    /// Refuses a time range that holds nothing.
+    ///
+    /// # Errors
+    /// When it ends before it begins.
+    pub fn check(&self) -> Result<(), Failure> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from > to => {
+                Err(Failure::new(Exit::Usage, format!("--from {from} lies after --to {to}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// True when the times can cut recordings.
     pub const fn has_times(&self) -> bool {
         self.from.is_some() || self.to.is_some()
     }
+}
+
+/// A time, or the last millisecond of a day.
+fn parse_until(text: &str) -> Result<CivilTime, TimeParseError> {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let time: CivilTime = text.parse()?;
+    let is_date = !text.contains(['T', 't', ' ']);
+    Ok(if is_date { time.plus_millis(DAY_MS - 1) } else { time })
 }
 
 /// How to answer.

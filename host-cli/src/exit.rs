@@ -78,13 +78,27 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The operating system's error in one link of an error chain, also where a writer of JSON or CSV has wrapped it.
+pub fn system_error(cause: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        return Some(error.kind());
+    }
+    if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
+        return error.io_error_kind();
+    }
+    match cause.downcast_ref::<csv::Error>().map(csv::Error::kind) {
+        Some(csv::ErrorKind::Io(error)) => Some(error.kind()),
+        _ => None,
+    }
+}
+
 /// The exit code and hint of an error: those of a [`Failure`] in its chain, otherwise input for system errors.
 pub fn classify(error: &anyhow::Error) -> (Exit, Option<String>) {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.exit, failure.hint.clone());
         }
-        if cause.downcast_ref::<std::io::Error>().is_some()
+        if system_error(cause).is_some()
             || cause.downcast_ref::<daleel_image::OpenError>().is_some()
             || cause.downcast_ref::<daleel_core::FormatError>().is_some()
         {

@@ -21,7 +21,7 @@ use std::{
 use clap::Parser;
 
 use args::{Cli, Verb};
-use exit::{Exit, classify};
+use exit::{Exit, classify, system_error};
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
@@ -53,9 +53,5 @@ pub fn main() -> ExitCode {
 
 /// True when the reader of stdout went away: `daleel list ... | head` is no error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    error.chain().any(|cause| system_error(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }

@@ -2,7 +2,10 @@
 //!
 //! The JSON is published in `docs/schemas/`; a change of meaning changes the schema's version.
 
-use std::io::{BufWriter, StdoutLock, Write, stdout};
+use std::{
+    borrow::Cow,
+    io::{BufWriter, StdoutLock, Write, stdout},
+};
 
 use anyhow::Result;
 use daleel_core::{Extent, Finding, Findings, Reason, Recorder, Recording, StoredValue, Verdict};
@@ -114,7 +117,7 @@ impl From<&Verdict> for VerdictJson {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredJson {
     /// Field name.
-    pub field: String,
+    pub field: Cow<'static, str>,
     /// Bytes as stored, in hexadecimal.
     pub hex: String,
     /// Where they lie.
@@ -124,7 +127,7 @@ pub struct StoredJson {
 impl StoredJson {
     /// A stored value that lies at `offset` of the medium.
     pub fn new(value: &StoredValue, offset: u64) -> Self {
-        Self { field: value.name.to_owned(), hex: value.hex(), offset }
+        Self { field: value.name.into(), hex: value.hex(), offset }
     }
 }
 

@@ -69,27 +69,41 @@ impl Session {
     /// # Errors
     /// When nothing is recognised, the family is unknown or did not recognise the source, or the layer cannot be opened.
     pub fn recorder(&self, family: Option<&str>) -> Result<Box<dyn Recorder>> {
-        if let Some(name) = family
-            && FAMILIES.iter().all(|family| family.name != name)
-        {
-            let names: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
-            let text = format!("there is no family `{name}`");
-            return Err(Failure::new(Exit::Usage, text)
-                .hint(format!("families: {}", names.join(", ")))
-                .into());
-        }
+        check_family(family)?;
         let layer =
             self.layers.iter().find(|layer| family.is_none_or(|name| layer.family.name == name));
-        let layer = layer.ok_or_else(|| {
-            let known: Vec<_> = FAMILIES.iter().map(|family| family.title).collect();
-            Failure::new(Exit::Unsupported, "nothing in this source is of a known format")
-                .hint(format!("known: {}", known.join("; ")))
+        let layer = layer.ok_or_else(|| match (family, self.layers.first()) {
+            (Some(name), Some(best)) => {
+                let text = format!("this source is not recognised as `{name}`");
+                Failure::new(Exit::Unsupported, text)
+                    .hint(format!("it looks like {}", best.verdict.layout))
+            }
+            _ => {
+                let known: Vec<_> = FAMILIES.iter().map(|family| family.title).collect();
+                Failure::new(Exit::Unsupported, "nothing in this source is of a known format")
+                    .hint(format!("known: {}", known.join("; ")))
+            }
         })?;
         let recorder =
             (layer.family.open)(layer.input.clone(), &layer.verdict).with_context(|| {
                 format!("the source looks like {}, but cannot be read as it", layer.verdict.layout)
             })?;
         Ok(recorder)
+    }
+}
+
+/// Refuses a family that does not exist.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn check_family(name: Option<&str>) -> Result<(), Failure> {
+    match name.filter(|name| FAMILIES.iter().all(|family| family.name != *name)) {
+        Some(name) => {
+            let names: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
+            let failure = Failure::new(Exit::Usage, format!("there is no family `{name}`"));
+            Err(failure.hint(format!("families: {}", names.join(", "))))
+        }
+        None => Ok(()),
     }
 }
 

@@ -135,7 +135,7 @@ fn what_the_map_calls_unread_is_never_footage() {
         .found
         .iter()
         .flat_map(|found| &found.frames)
-        .map(|frame| frame.state.as_str())
+        .map(|frame| frame.state.as_ref())
         .collect();
     assert!(states.contains(&"reference-missing"));
     let source = &extracted.summary["source"];

@@ -2,15 +2,15 @@
 
 use std::{fs, ops::Range};
 
-use anyhow::{Context, Result, bail};
-use daleel_core::{CivilTime, Finding, FindingKind, Grade, Reason, Recording, Stream};
-use daleel_media::MuxError;
-use daleel_timeline::Resolved;
+use anyhow::{Context, Result};
+use daleel_core::{CivilTime, Codec, Finding, FindingKind, Grade, Reason, Recording, Stream};
+use daleel_media::{MuxError, ParameterSets};
+use daleel_timeline::Stamp;
 
 use super::{
-    folder::{Folder, absolute, file, frame_json},
+    folder::{Folder, file},
     hashed::Digested,
-    lane::{Clip, Target, later},
+    lane::{Clip, SideAudio, Target, later},
     records::{AudioJson, ClipJson, FileJson, OtherJson},
     sound::Beside,
 };
@@ -46,8 +46,8 @@ pub struct Closing<'a> {
     pub stream: &'a Stream,
     /// The clip.
     pub clip: Clip,
-    /// Times of its frames.
-    pub times: &'a [Resolved],
+    /// The stamp behind the end, when the counter ran on while the clock was moved.
+    pub after: Option<Stamp>,
     /// Ticks in a second of its clock.
     pub ticks_per_second: u32,
     /// Whether the native stream is wanted.
@@ -82,71 +82,92 @@ impl Closing<'_> {
     ///
     /// # Errors
     /// When the output cannot be written.
-    pub fn finish(mut self) -> Result<Closed> {
+    pub fn finish(self) -> Result<Closed> {
         let recording = self.folder.recording;
         let id = format!("{}+{:x}", recording.id, self.clip.range.start);
-        let start = self.times.first().and_then(|time| time.time);
-        let stem = self.folder.stem(&id, self.attribution.channel, start);
-        self.attribution.reasons.extend(self.clip.begins.as_ref().map(ReasonJson::from));
-        let mut closed = Closed::default();
-        let outcome = self.outcome()?;
+        let Clip { target, codec, sets, frames, .. } = self.clip;
+        let outcome = outcome(target, &sets, self.clip.usual_ticks)?;
+        let frames = frames.finish(self.after)?;
+        let stem = self.folder.stem(&id, self.attribution.channel, frames.start);
         let frames_file = format!("{stem}.frames.jsonl");
-        let lines = self.clip.frames.iter().zip(self.times).enumerate();
-        let lines = lines.map(|(n, (record, time))| frame_json(n, record, time));
-        closed.files.push(self.folder.frames_file(&frames_file, lines)?);
+        self.folder.place(&id, "frames", &frames_file)?;
+        let mut attribution = self.attribution;
+        attribution.reasons.extend(self.clip.begins.as_ref().map(ReasonJson::from));
+        let native = Native {
+            folder: self.folder,
+            stream: self.stream,
+            range: self.clip.range.clone(),
+            units: &self.clip.units,
+            foreign: self.foreign,
+        };
+        let mut closed = Closed::default();
+        closed.files.push(file(&frames_file, frames.digest));
+        let ended = Ended {
+            folder: self.folder,
+            stream: self.stream,
+            id,
+            stem,
+            frames_file,
+            codec,
+            count: self.clip.count as u64,
+            start: frames.start,
+            end: frames.end,
+            attribution,
+        };
         match outcome {
             Outcome::Playable(digest) => {
-                self.place(&id, &stem)?;
                 let native =
-                    if self.native { Some(self.native_file(&stem, &mut closed)?) } else { None };
-                self.playable(id, &stem, frames_file, digest, native, &mut closed)?;
+                    if self.native { Some(native.write(&ended.stem, &mut closed)?) } else { None };
+                let sound = Sound {
+                    muxed: self.clip.muxed_audio,
+                    beside: &self.clip.side_audio,
+                    first_tick: self.clip.first_tick,
+                    ticks_per_second: self.ticks_per_second,
+                };
+                ended.playable(digest, &sets, native, &sound, &mut closed)?;
             }
             Outcome::Other(kind, reason) => {
-                let native = self.native_file(&stem, &mut closed)?;
-                self.other(id, kind, reason, frames_file, native, &mut closed)?;
+                let native = native.write(&ended.stem, &mut closed)?;
+                ended.other(kind, reason, native, &mut closed)?;
             }
         }
         Ok(closed)
     }
+}
 
-    fn end(&self) -> Option<CivilTime> {
-        self.times.last().and_then(|time| time.time)
-    }
-
-    /// Ends the .mp4, if there is one and the stream describes its pictures.
-    fn outcome(&mut self) -> Result<Outcome> {
-        let closed = Target::Other("closed", String::new());
-        match std::mem::replace(&mut self.clip.target, closed) {
-            Target::Other(kind, reason) => Ok(Outcome::Other(kind, reason)),
-            Target::Playable(writer) => {
-                let usual = u32::try_from(self.clip.usual_ticks).unwrap_or(0).max(1);
-                match writer.finish_into(&self.clip.sets, usual) {
-                    Ok((_, file)) => Ok(Outcome::Playable(file.finish()?)),
-                    Err(MuxError::Incomplete(_)) => {
-                        let reason =
-                            "no parameter sets: nothing in the stream describes the pictures";
-                        Ok(Outcome::Other("no-parameter-sets", reason.to_owned()))
-                    }
-                    Err(error) => Err(error.into()),
+/// Ends the .mp4, if there is one and the stream describes its pictures.
+fn outcome(target: Target, sets: &ParameterSets, usual_ticks: i64) -> Result<Outcome> {
+    match target {
+        Target::Other(kind, reason) => Ok(Outcome::Other(kind, reason)),
+        Target::Playable(writer) => {
+            let usual = u32::try_from(usual_ticks).unwrap_or(0).max(1);
+            match writer.finish_into(sets, usual) {
+                Ok((_, file)) => Ok(Outcome::Playable(file.finish()?)),
+                Err(MuxError::Incomplete(_)) => {
+                    let reason = "no parameter sets: nothing in the stream describes the pictures";
+                    Ok(Outcome::Other("no-parameter-sets", reason.to_owned()))
                 }
+                Err(error) => Err(error.into()),
             }
         }
     }
+}
 
-    /// Gives the whole .mp4 its name.
-    fn place(&self, id: &str, stem: &str) -> Result<()> {
-        let path = absolute(self.folder.out, &format!("{stem}.mp4"));
-        if path.exists() {
-            bail!("{} exists already", path.display());
-        }
-        fs::rename(self.folder.part(id), &path).with_context(|| path.display().to_string())
-    }
+/// What a clip's native file is made of.
+struct Native<'a> {
+    folder: &'a Folder<'a>,
+    stream: &'a Stream,
+    range: Range<u64>,
+    units: &'a [Range<u64>],
+    foreign: &'a [Range<u64>],
+}
 
+impl Native<'_> {
     /// Writes the stream's own bytes from the first frame to the last: `(path, digest)`.
-    fn native_file(&self, stem: &str, closed: &mut Closed) -> Result<(String, String)> {
+    fn write(&self, stem: &str, closed: &mut Closed) -> Result<(String, String)> {
         let relative = format!("{stem}.dav");
-        let ranges = match self.clip.units.as_slice() {
-            [] => without(self.clip.range.clone(), self.foreign),
+        let ranges = match self.units {
+            [] => without(self.range.clone(), self.foreign),
             units => units.to_vec(),
         };
         let (digest, findings) = self.folder.copy(self.stream, &relative, &ranges)?;
@@ -154,22 +175,45 @@ impl Closing<'_> {
         closed.files.push(file(&relative, digest.clone()));
         Ok((relative, digest.sha256))
     }
+}
 
+/// The sound of a clip.
+struct Sound<'a> {
+    muxed: Option<(Codec, Option<u32>, i64)>,
+    beside: &'a [SideAudio],
+    first_tick: i64,
+    ticks_per_second: u32,
+}
+
+/// A clip whose frames file is whole, and its record is still to be made.
+struct Ended<'a> {
+    folder: &'a Folder<'a>,
+    stream: &'a Stream,
+    id: String,
+    stem: String,
+    frames_file: String,
+    codec: Codec,
+    count: u64,
+    start: Option<CivilTime>,
+    end: Option<CivilTime>,
+    attribution: Attribution,
+}
+
+impl Ended<'_> {
     fn playable(
         self,
-        id: String,
-        stem: &str,
-        frames_file: String,
         digest: Digested,
+        sets: &ParameterSets,
         native: Option<(String, String)>,
+        sound: &Sound<'_>,
         closed: &mut Closed,
     ) -> Result<()> {
-        let relative = format!("{stem}.mp4");
-        let start = self.times.first().and_then(|time| time.time);
-        let first_tick = self.clip.stamps.first().map_or(0, |stamp| stamp.ticks);
+        let relative = format!("{}.mp4", self.stem);
+        self.folder.place(&self.id, "mp4", &relative)?;
         let mut audio = Vec::new();
-        if let Some((codec, sample_rate, tick)) = self.clip.muxed_audio {
-            let from = later(start, tick.saturating_sub(first_tick), self.ticks_per_second);
+        if let Some((codec, sample_rate, tick)) = sound.muxed {
+            let from =
+                later(self.start, tick.saturating_sub(sound.first_tick), sound.ticks_per_second);
             audio.push(AudioJson {
                 file: relative.clone(),
                 codec: codec.as_str().to_owned(),
@@ -181,35 +225,35 @@ impl Closing<'_> {
         let beside = Beside {
             folder: self.folder,
             stream: self.stream,
-            stem,
-            start,
-            first_tick,
-            ticks_per_second: self.ticks_per_second,
+            stem: &self.stem,
+            start: self.start,
+            first_tick: sound.first_tick,
+            ticks_per_second: sound.ticks_per_second,
         };
-        let beside = beside.write(&self.clip.side_audio)?;
+        let beside = beside.write(sound.beside)?;
         audio.extend(beside.audio);
         closed.files.extend(beside.files);
         closed.findings.extend(beside.findings);
-        let size = self.clip.sets.picture_size();
+        let size = sets.picture_size();
         let (native, native_sha256) = native.unzip();
         let recording = self.folder.recording;
         closed.clip = Some(ClipJson {
-            id,
+            id: self.id,
             file: relative.clone(),
             channel: self.attribution.channel,
             stream: recording.stream,
-            start: start.map(|time| time.to_string()),
-            end: self.end().map(|time| time.to_string()),
+            start: self.start.map(|time| time.to_string()),
+            end: self.end.map(|time| time.to_string()),
             time_basis: "recorder".to_owned(),
-            frames: self.clip.frames.len() as u64,
-            codec: self.clip.codec.as_str().to_owned(),
+            frames: self.count,
+            codec: self.codec.as_str().to_owned(),
             width: size.map_or(0, |size| size.coded_width),
             height: size.map_or(0, |size| size.coded_height),
             grade: self.attribution.grade.as_str().to_owned(),
             reasons: self.attribution.reasons,
             recording: Some(recording.id.clone()),
             sha256: digest.sha256.clone(),
-            frames_file,
+            frames_file: self.frames_file,
             native,
             native_sha256,
             source_file: recording.file.clone(),
@@ -221,40 +265,38 @@ impl Closing<'_> {
 
     fn other(
         self,
-        id: String,
         kind: &'static str,
         reason: String,
-        frames_file: String,
         (native, sha256): (String, String),
         closed: &mut Closed,
     ) -> Result<()> {
-        let part = self.folder.part(&id);
+        let part = self.folder.part(&self.id, "mp4");
         if part.exists() {
             fs::remove_file(&part).with_context(|| part.display().to_string())?;
         }
         closed.findings.push(Finding {
             kind: FindingKind::NotCarried,
-            text: format!("{id}: {} frames are not playable: {reason}", self.clip.frames.len()),
-            at: self.stream.map.map(self.clip.range.clone()).first().copied(),
+            text: format!("{}: {} frames are not playable: {reason}", self.id, self.count),
+            at: None,
         });
         let recording = self.folder.recording;
         closed.other = Some(OtherJson {
-            id,
+            id: self.id,
             file: native,
             kind: kind.to_owned(),
             reason,
             channel: self.attribution.channel,
             stream: recording.stream,
-            start: self.times.first().and_then(|time| time.time).map(|time| time.to_string()),
-            end: self.end().map(|time| time.to_string()),
+            start: self.start.map(|time| time.to_string()),
+            end: self.end.map(|time| time.to_string()),
             time_basis: "recorder".to_owned(),
-            frames: self.clip.frames.len() as u64,
-            codec: self.clip.codec.as_str().to_owned(),
+            frames: self.count,
+            codec: self.codec.as_str().to_owned(),
             grade: self.attribution.grade.as_str().to_owned(),
             reasons: self.attribution.reasons,
             recording: Some(recording.id.clone()),
             sha256,
-            frames_file,
+            frames_file: self.frames_file,
             source_file: recording.file.clone(),
         });
         Ok(())

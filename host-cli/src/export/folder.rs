@@ -7,18 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use daleel_core::{CivilTime, Finding, FindingKind, Recording, Stream};
-use daleel_timeline::Resolved;
 use sha2::{Digest, Sha256};
 
 use super::{
     hashed::{Digested, HashedFile, hex},
     journal::WORK,
-    lane::FrameRecord,
     records::{FileJson, FrameJson},
 };
-use crate::output::{StoredJson, extent};
 
 /// Bytes copied at a time.
 const COPY_BYTES: u64 = 4 << 20;
@@ -32,9 +29,21 @@ pub struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// The unfinished .mp4 of a clip; renamed when it is whole.
-    pub fn part(&self, id: &str) -> PathBuf {
-        self.out.join(WORK).join(format!("{}.part", file_safe(id)))
+    /// An unfinished file of a clip (`mp4`, `frames`); renamed when it is whole.
+    pub fn part(&self, id: &str, what: &str) -> PathBuf {
+        self.out.join(WORK).join(format!("{}.{what}.part", file_safe(id)))
+    }
+
+    /// Gives a finished part its name.
+    ///
+    /// # Errors
+    /// When a file of that name exists, or the part cannot be moved.
+    pub fn place(&self, id: &str, what: &str, relative: &str) -> Result<()> {
+        let path = absolute(self.out, relative);
+        if path.exists() {
+            bail!("{} exists already", path.display());
+        }
+        fs::rename(self.part(id, what), &path).with_context(|| path.display().to_string())
     }
 
     /// Relative path without extension of a clip's files.
@@ -122,25 +131,6 @@ impl Folder<'_> {
 /// The record of a written file.
 pub fn file(relative: &str, digest: Digested) -> FileJson {
     FileJson { path: relative.to_owned(), sha256: digest.sha256, bytes: digest.bytes }
-}
-
-/// A line of a frames file.
-pub fn frame_json(n: usize, record: &FrameRecord, time: &Resolved) -> FrameJson {
-    FrameJson {
-        n: n as u64,
-        time: time.time.map(|time| time.to_string()),
-        stored: record
-            .stored
-            .iter()
-            .map(|(value, offset)| StoredJson::new(value, *offset))
-            .collect(),
-        time_source: time.source.as_str().to_owned(),
-        uncertainty_ms: time.time.map(|_| time.uncertainty_ms),
-        key: record.key,
-        extents: record.extents.iter().map(|at| extent(*at)).collect(),
-        state: record.state.to_owned(),
-        reason: record.reason.as_ref().map(ToString::to_string),
-    }
 }
 
 /// A relative path of a record as a path of this system.

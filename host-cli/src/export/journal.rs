@@ -76,38 +76,44 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Refuses an output folder that is in use: by something else, or by an unfinished run that is not to be resumed.
+    ///
+    /// # Errors
+    /// When it is in use.
+    pub fn check(out: &Path, resume: bool) -> Result<(), Failure> {
+        let unfinished = out.join(WORK).join("journal.jsonl").exists();
+        let in_use = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
+            || (out.exists() && !out.is_dir());
+        if unfinished && !resume {
+            return Err(Failure::new(
+                Exit::Input,
+                format!("{} holds an unfinished run", out.display()),
+            )
+            .hint("go on with --resume, or give another folder"));
+        }
+        if in_use && !unfinished {
+            return Err(Failure::new(Exit::Input, format!("{} is not empty", out.display()))
+                .hint("nothing is overwritten: give a folder that does not exist"));
+        }
+        Ok(())
+    }
+
     /// Makes the output folder and its journal, or takes up an unfinished one. `recipe` is what must be the same for that.
     ///
     /// # Errors
-    /// When the folder is in use by something else, or by an unfinished run and `resume` is not asked for, or with another recipe.
+    /// As [`Journal::check`], or when the unfinished run had another recipe.
     pub fn open(out: &Path, recipe: &str, resume: bool) -> Result<Self> {
+        Self::check(out, resume)?;
         let work = out.join(WORK);
-        let unfinished = work.join("journal.jsonl").exists();
-        let in_use = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
-            || (out.exists() && !out.is_dir());
-        match (unfinished, resume) {
-            (true, true) => Self::take_up(out, recipe),
-            (true, false) => {
-                Err(Failure::new(Exit::Input, format!("{} holds an unfinished run", out.display()))
-                    .hint("go on with --resume, or give another folder")
-                    .into())
-            }
-            (false, _) if in_use => {
-                Err(Failure::new(Exit::Input, format!("{} is not empty", out.display()))
-                    .hint("nothing is overwritten: give a folder that does not exist")
-                    .into())
-            }
-            (false, _) => {
-                fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
-                fs::create_dir(out.join("clips")).with_context(|| out.display().to_string())?;
-                fs::write(work.join("recipe.json"), recipe)?;
-                let file = OpenOptions::new()
-                    .append(true)
-                    .create_new(true)
-                    .open(work.join("journal.jsonl"))?;
-                Ok(Self { out: out.to_owned(), file, done: Vec::new() })
-            }
+        if work.join("journal.jsonl").exists() {
+            return Self::take_up(out, recipe);
         }
+        fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
+        fs::create_dir(out.join("clips")).with_context(|| out.display().to_string())?;
+        fs::write(work.join("recipe.json"), recipe)?;
+        let file =
+            OpenOptions::new().append(true).create_new(true).open(work.join("journal.jsonl"))?;
+        Ok(Self { out: out.to_owned(), file, done: Vec::new() })
     }
 
     fn take_up(out: &Path, recipe: &str) -> Result<Self> {

@@ -7,9 +7,9 @@ use daleel_media::{Change, Mp4Options, Mp4Writer, MuxError, ParameterSets, Video
 use daleel_timeline::{Pace, Pacing, Stamp};
 use smallvec::SmallVec;
 
-use super::hashed::HashedFile;
+use super::{frames::FramesFile, hashed::HashedFile};
 
-/// Most frames of a clip; what is known of each is held in memory until the clip ends. Ten thousand seconds at 25 frames a second.
+/// Most frames of a clip: the tables of an .mp4 are held in memory until it ends. Ten thousand seconds at 25 frames a second.
 pub const CLIP_FRAMES_MAX: usize = 250_000;
 
 /// Where a clip ends when the recorder's clock is moved.
@@ -43,6 +43,8 @@ impl Cutting {
 /// What is kept of a frame until its clip ends.
 #[derive(Debug)]
 pub struct FrameRecord {
+    /// Where the frame begins in the stream.
+    pub start: u64,
     /// The access unit on the medium.
     pub extents: Extents,
     /// Stored time values with their offsets on the medium.
@@ -90,10 +92,14 @@ pub struct Clip {
     pub sets: ParameterSets,
     /// Size the stream's own headers state.
     pub stated_size: Option<(u16, u16)>,
-    /// Its frames.
-    pub frames: Vec<FrameRecord>,
-    /// Their stamps.
-    pub stamps: Vec<Stamp>,
+    /// Its frames file.
+    pub frames: FramesFile,
+    /// How many frames it has.
+    pub count: usize,
+    /// Tick of its first frame.
+    pub first_tick: i64,
+    /// Stamp of its last frame.
+    pub last_stamp: Option<Stamp>,
     /// Why it begins where it does.
     pub begins: Option<Reason>,
     /// Logical range of its frames and of the sound that goes with them.
@@ -108,6 +114,21 @@ pub struct Clip {
     pub last_tick: i64,
     /// Ticks a frame lasts, by the frames before.
     pub usual_ticks: i64,
+}
+
+/// Makes the files of a clip.
+pub trait MakeFiles {
+    /// The unfinished .mp4.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn mp4(&self) -> std::io::Result<HashedFile>;
+
+    /// The unfinished frames file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn frames(&self) -> std::io::Result<FramesFile>;
 }
 
 /// Why a frame does not go on with the clip in hand.
@@ -179,7 +200,7 @@ impl Lane {
 
     /// Follows the time of a frame and says whether a new clip has to begin with it.
     pub fn follow(&mut self, frame: &Frame, payload: &[u8]) -> Followed {
-        let before = self.clip.as_ref().and_then(|clip| clip.stamps.last().copied());
+        let before = self.clip.as_ref().and_then(|clip| clip.last_stamp);
         let (pacing, stamp) = self.pace.next(&frame.time, frame.number, frame.rate);
         let mut cut = None;
         let mut step_ms = None;
@@ -252,8 +273,8 @@ impl Lane {
         {
             return Some(Cut::plain("the picture size changes"));
         }
-        (clip.frames.len() >= CLIP_FRAMES_MAX
-            && (frame.key || clip.frames.len() >= CLIP_FRAMES_MAX.saturating_mul(2)))
+        (clip.count >= CLIP_FRAMES_MAX
+            && (frame.key || clip.count >= CLIP_FRAMES_MAX.saturating_mul(2)))
         .then(|| Cut::plain(format!("a clip ends after {CLIP_FRAMES_MAX} frames")))
     }
 
@@ -265,7 +286,7 @@ impl Lane {
         &mut self,
         frame: &Frame,
         begins: Option<Reason>,
-        make: impl FnOnce() -> std::io::Result<HashedFile>,
+        make: &impl MakeFiles,
     ) -> anyhow::Result<()> {
         if self.sets.codec() != frame.codec {
             self.sets = ParameterSets::new(frame.codec);
@@ -276,7 +297,7 @@ impl Lane {
             }
             (None, Codec::H264 | Codec::H265 | Codec::Mpeg4 | Codec::Mjpeg) => {
                 let video = VideoTrack { codec: frame.codec, timescale: self.ticks_per_second };
-                Target::Playable(Box::new(Mp4Writer::new(make()?, Mp4Options { video })?))
+                Target::Playable(Box::new(Mp4Writer::new(make.mp4()?, Mp4Options { video })?))
             }
             (None, codec) => Target::Other(
                 "codec",
@@ -297,8 +318,10 @@ impl Lane {
             codec: frame.codec,
             sets: ParameterSets::new(frame.codec),
             stated_size: frame.size,
-            frames: Vec::new(),
-            stamps: Vec::new(),
+            frames: make.frames()?,
+            count: 0,
+            first_tick: 0,
+            last_stamp: None,
             begins,
             range: frame.start()..frame.end(),
             units: Vec::new(),
@@ -325,7 +348,7 @@ impl Lane {
         let Some(clip) = self.clip.as_mut() else { return Ok(None) };
         let mut note = None;
         if let Target::Playable(writer) = &mut clip.target {
-            let tick = if clip.frames.is_empty() {
+            let tick = if clip.count == 0 {
                 stamp.ticks
             } else {
                 stamp.ticks.max(clip.last_tick.saturating_add(1))
@@ -343,7 +366,7 @@ impl Lane {
                 }
                 Err(error) => return Err(error),
             }
-            if !clip.frames.is_empty() {
+            if clip.count > 0 {
                 clip.usual_ticks = tick.saturating_sub(clip.last_tick);
             }
             clip.last_tick = tick;
@@ -352,8 +375,12 @@ impl Lane {
         }
         clip.range.end = clip.range.end.max(frame.end());
         let (state, reason) = state;
-        clip.frames.push(FrameRecord { key: frame.key, state, reason, ..record });
-        clip.stamps.push(stamp);
+        clip.frames.add(FrameRecord { key: frame.key, state, reason, ..record }, stamp)?;
+        if clip.count == 0 {
+            clip.first_tick = stamp.ticks;
+        }
+        clip.count = clip.count.saturating_add(1);
+        clip.last_stamp = Some(stamp);
         self.last_number = frame.number;
         self.last_counter = frame.time.counter.map(|counter| counter.value);
         Ok(note)

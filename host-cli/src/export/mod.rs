@@ -5,6 +5,7 @@
 
 mod close;
 mod folder;
+mod frames;
 pub mod hashed;
 mod journal;
 mod lane;

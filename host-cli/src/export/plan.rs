@@ -2,18 +2,20 @@
 //!
 //! Footage is cut at the key frame at or before the wanted time, so that what is given out can be decoded.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use daleel_core::{CivilTime, FrameKind, Recorder, Recording, Stream, Walk, WalkItem};
 use daleel_timeline::{Pace, Pacing, Stamp, resolve};
 
-use super::lane::Cutting;
+use super::{frames::KnownTimes, lane::Cutting};
 use crate::interrupt;
 
 /// Logical ranges of the stream that are wanted, by stream channel. A frame is wanted when it begins in one of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Wanted {
     ranges: BTreeMap<u32, Vec<Range<u64>>>,
+    /// Times of the wanted frames, by their place in the stream: a part of a recording gives a frame the time that the whole gives it.
+    pub times: KnownTimes,
 }
 
 impl Wanted {
@@ -101,9 +103,10 @@ impl Run {
     ) {
         let times = resolve(&self.stamps, self.pace.ticks_per_second(), None);
         let ranges = wanted.ranges.entry(channel).or_default();
+        let before = ranges.len();
         let mut key = None;
         let mut open: Option<Range<u64>> = None;
-        for ((start, is_key), time) in self.frames.iter().zip(times) {
+        for ((start, is_key), time) in self.frames.iter().zip(&times) {
             if *is_key {
                 key = Some(*start);
             }
@@ -122,6 +125,13 @@ impl Run {
         }
         if let Some(range) = open {
             ranges.push(range.start..self.end);
+        }
+        let added = ranges.get(before..).unwrap_or(&[]);
+        let known = Arc::make_mut(&mut wanted.times);
+        for ((start, _), time) in self.frames.iter().zip(times) {
+            if added.iter().any(|range| range.contains(start)) {
+                known.insert(*start, time);
+            }
         }
         self.frames.clear();
         self.stamps.clear();

@@ -8,15 +8,18 @@ use daleel_core::{
     Reason, Recorder, Recording, SkipKind, Stream, Walk, WalkItem,
 };
 use daleel_media::AudioTrack;
-use daleel_timeline::resolve;
 use smallvec::SmallVec;
 
 use super::{
     close::{Attribution, Closing},
     folder::Folder,
+    frames::{FramesFile, KnownTimes},
     hashed::HashedFile,
     journal::RecordingDone,
-    lane::{CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, SideAudio, Target},
+    lane::{
+        CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, MakeFiles, SideAudio,
+        Target,
+    },
     plan::Wanted,
     sound::Alone,
 };
@@ -62,6 +65,25 @@ struct LaneKey {
     is_still: bool,
 }
 
+/// Where the unfinished files of a clip go.
+struct Parts {
+    mp4: PathBuf,
+    frames: PathBuf,
+    ticks_per_second: i64,
+    known: KnownTimes,
+}
+
+impl MakeFiles for Parts {
+    fn mp4(&self) -> std::io::Result<HashedFile> {
+        HashedFile::create(&self.mp4)
+    }
+
+    fn frames(&self) -> std::io::Result<FramesFile> {
+        let out = HashedFile::create(&self.frames)?;
+        Ok(FramesFile::new(out, self.ticks_per_second, self.known.clone()))
+    }
+}
+
 struct Export<'a> {
     recording: &'a Recording,
     stream: &'a Stream,
@@ -73,6 +95,7 @@ struct Export<'a> {
     /// Units of each stream channel, neighbours joined: for the native files.
     units: BTreeMap<u32, Vec<Range<u64>>>,
     first_channel: Option<u32>,
+    known: KnownTimes,
     /// Frames whose own payload check holds, and does not.
     checks: (u64, u64),
     findings: Findings,
@@ -101,6 +124,7 @@ pub fn export(
         waiting: BTreeMap::new(),
         units: BTreeMap::new(),
         first_channel: None,
+        known: wanted.map(|wanted| wanted.times.clone()).unwrap_or_default(),
         checks: (0, 0),
         findings: Findings::default(),
         done: RecordingDone::new(recording),
@@ -191,6 +215,7 @@ impl Export<'_> {
             map.map(offset..offset.saturating_add(1)).first().map_or(0, |extent| extent.offset())
         };
         FrameRecord {
+            start: frame.start(),
             extents: join(extents),
             stored: frame.time.stored.iter().map(|value| (*value, place(value.offset))).collect(),
             key: frame.key,
@@ -235,11 +260,17 @@ impl Export<'_> {
                 text: format!("a clip begins here: {}", cut.why),
                 at: self.stream.map.map(frame.start()..frame.end()).first().copied(),
             });
-            let part = self.folder.part(&self.clip_id(frame));
-            lane.begin(frame, begins, || HashedFile::create(&part))?;
+            let id = self.clip_id(frame);
+            let files = Parts {
+                mp4: self.folder.part(&id, "mp4"),
+                frames: self.folder.part(&id, "frames"),
+                ticks_per_second: i64::from(lane.ticks_per_second()),
+                known: self.known.clone(),
+            };
+            lane.begin(frame, begins, &files)?;
         }
         if let Some(why) = &frame.encrypted
-            && lane.clip.as_ref().is_some_and(|clip| clip.frames.is_empty())
+            && lane.clip.as_ref().is_some_and(|clip| clip.count == 0)
         {
             self.note(
                 FindingKind::Encrypted,
@@ -354,8 +385,8 @@ impl Export<'_> {
         let apart =
             apart.filter(|apart| apart.saturating_abs() <= limit(SOUND_APART_MS)).unwrap_or(0);
         let Some(clip) = lane.clip.as_mut() else { return Ok(false) };
-        let picture = clip.stamps.last().map_or(0, |stamp| stamp.ticks);
-        let first = clip.stamps.first().map_or(0, |stamp| stamp.ticks);
+        let picture = clip.last_stamp.map_or(0, |stamp| stamp.ticks);
+        let first = clip.first_tick;
         let tick = picture.saturating_add(apart);
         if tick < first.saturating_sub(limit(SOUND_BEFORE_MS)) {
             return Ok(false);
@@ -421,20 +452,18 @@ impl Export<'_> {
 
     fn close_clip(&mut self, lane: &mut Lane, cut: Option<&Cut>) -> Result<()> {
         let ticks_per_second = lane.ticks_per_second();
-        let Some(clip) = lane.take().filter(|clip| !clip.frames.is_empty()) else {
+        let Some(clip) = lane.take().filter(|clip| clip.count > 0) else {
             return Ok(());
         };
-        let after = cut.and_then(|cut| cut.after);
-        let times = resolve(&clip.stamps, i64::from(ticks_per_second), after);
         let foreign = self.foreign_units(&clip);
         let conflict =
             self.channel_of(&clip).and_then(|own| self.channel_conflict(own, clip.range.clone()));
-        self.done.frames = self.done.frames.saturating_add(clip.frames.len() as u64);
+        self.done.frames = self.done.frames.saturating_add(clip.count as u64);
         let closing = Closing {
             folder: &self.folder,
             stream: self.stream,
             clip,
-            times: &times,
+            after: cut.and_then(|cut| cut.after),
             ticks_per_second,
             native: self.options.native,
             foreign: &foreign,

@@ -1,5 +1,7 @@
 //! Lines of `clips.jsonl`, `other.jsonl` and the frames files. Published in `docs/schemas/extract.md`.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::output::{ExtentJson, ReasonJson, StoredJson};
@@ -119,7 +121,7 @@ pub struct FrameJson {
     /// What it was made from.
     pub stored: Vec<StoredJson>,
     /// Where the time comes from.
-    pub time_source: String,
+    pub time_source: Cow<'static, str>,
     /// How far it may be off.
     pub uncertainty_ms: Option<u64>,
     /// True where decoding can start.
@@ -127,10 +129,10 @@ pub struct FrameJson {
     /// The access unit on the medium.
     pub extents: Vec<ExtentJson>,
     /// `complete`, `reference-missing` or `damaged`.
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// Why, when not complete; how an open point of the format was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<Cow<'static, str>>,
 }
 
 /// A file of the output folder.

@@ -9,7 +9,8 @@ use daleel_timeline::{Resolved, TimeSource};
 
 use super::{
     close::Attribution,
-    folder::{Folder, absolute, file, frame_json},
+    folder::{Folder, absolute, file},
+    frames::frame_json,
     hashed::Digested,
     lane::{FrameRecord, SideAudio, later},
     records::{AudioJson, FileJson, OtherJson},
@@ -50,7 +51,7 @@ impl Alone {
         let (digest, mut findings) = folder.copy(stream, &native, &self.units)?;
         let frames_file = format!("{stem}.frames.jsonl");
         let lines = self.frames.iter().zip(&times).enumerate();
-        let lines = lines.map(|(n, ((record, _), time))| frame_json(n, record, time));
+        let lines = lines.map(|(n, ((record, _), time))| frame_json(n as u64, record, time));
         let mut files = vec![folder.frames_file(&frames_file, lines)?];
         files.push(file(&native, digest.clone()));
         let reason = "sound without pictures".to_owned();

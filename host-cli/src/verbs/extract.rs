@@ -83,6 +83,7 @@ impl Extract {
     /// When source or output cannot be opened or used, or the run is interrupted.
     pub fn run(self) -> Result<Exit> {
         interrupt::watch();
+        self.filter.check()?;
         let (session, recorder) = session::open(&self.source)?;
         self.refuse_source(&session)?;
         let mut noticed = Findings::default();
@@ -99,22 +100,8 @@ impl Extract {
                 Err(error) => noticed.add(error.into()),
             }
         }
-        if self.dry_run && self.output.json {
-            print_json(&json!({
-                "schema": "daleel.extract-plan/1", "recordings": count, "bytes": total,
-                "out": self.out.display().to_string(), "parameters": self.parameters(),
-            }))?;
-            return Ok(Exit::Success);
-        }
         if self.dry_run {
-            let mut out = out();
-            writeln!(
-                out,
-                "{count} recordings, {total} bytes of stream, into {}",
-                self.out.display()
-            )?;
-            out.flush()?;
-            return Ok(Exit::Success);
+            return self.say_plan(count, total, &noticed);
         }
         let mut journal =
             Journal::open(&self.out, &self.recipe(&session, &*recorder), self.resume)?;
@@ -143,6 +130,25 @@ impl Extract {
         self.finish(journal, &session, &*recorder, &noticed)
     }
 
+    fn say_plan(&self, recordings: u64, bytes: u64, noticed: &Findings) -> Result<Exit> {
+        Journal::check(&self.out, self.resume)?;
+        if self.output.json {
+            print_json(&json!({
+                "schema": "daleel.extract-plan/1", "recordings": recordings, "bytes": bytes,
+                "out": self.out.display().to_string(), "parameters": self.parameters(),
+            }))?;
+        } else {
+            let mut out = out();
+            writeln!(
+                out,
+                "{recordings} recordings, {bytes} bytes of stream, into {}",
+                self.out.display()
+            )?;
+            out.flush()?;
+        }
+        Ok(if noticed.is_empty() { Exit::Success } else { Exit::Findings })
+    }
+
     /// One recording: planned first where the wanted times may cut it.
     fn one(
         &self,
@@ -165,7 +171,11 @@ impl Extract {
         let wanted = self.filter.has_times().then(|| {
             plan(recorder, recording, &stream, self.cutting(), (self.filter.from, self.filter.to))
         });
-        if wanted.as_ref().is_some_and(|wanted| wanted.is_empty()) && !interrupt::arrived() {
+        // A plan that was interrupted is not whole.
+        if interrupt::arrived() {
+            return Err(Failure::new(Exit::Interrupted, "interrupted").into());
+        }
+        if wanted.as_ref().is_some_and(|wanted| wanted.is_empty()) {
             return Ok(RecordingDone::new(recording));
         }
         export(recorder, recording, &stream, &options, wanted.as_ref(), position)

@@ -10,7 +10,7 @@ use crate::{
     args::{OutputArgs, SourceArgs},
     exit::{Exit, Failure},
     output::{FactJson, FindingJson, VerdictJson, facts, findings, out, print_json, printable},
-    session::Session,
+    session::{Session, check_family},
 };
 
 /// Say what wrote this, and why
@@ -75,6 +75,7 @@ impl Identify {
     /// # Errors
     /// When the source cannot be opened, or nothing on it is recognised.
     pub fn run(self) -> Result<Exit> {
+        check_family(self.source.family.as_deref())?;
         let session = Session::open(&self.source.source, self.source.map.as_deref())?;
         let wanted = |name: &str| self.source.family.as_deref().is_none_or(|family| family == name);
         let layers = session
@@ -114,8 +115,11 @@ impl Identify {
             )
             .into());
         }
-        let has_findings =
-            answer.layers.iter().any(|layer| !layer.findings.is_empty() || layer.error.is_some());
+        let has_findings = !answer.findings.is_empty()
+            || answer
+                .layers
+                .iter()
+                .any(|layer| !layer.findings.is_empty() || layer.error.is_some());
         Ok(if has_findings { Exit::Findings } else { Exit::Success })
     }
 }

@@ -100,6 +100,7 @@ impl List {
     /// # Errors
     /// When the source cannot be opened or is not recognised.
     pub fn run(self) -> Result<Exit> {
+        self.filter.check()?;
         let (session, recorder) = session::open(&self.source)?;
         let mut noticed = Findings::default();
         noticed.extend(&session.findings);

@@ -1,6 +1,6 @@
 //! `daleel completions` and `daleel man`: from the definitions that also parse the command line.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
@@ -26,9 +26,14 @@ impl Completions {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Never.
+    /// When stdout cannot be written.
     pub fn run(self) -> Result<Exit> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "daleel", &mut out());
+        // The generator takes no failing writer.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "daleel", &mut script);
+        let mut out = out();
+        out.write_all(&script)?;
+        out.flush()?;
         Ok(Exit::Success)
     }
 }
@@ -48,14 +53,19 @@ impl Man {
     /// # Errors
     /// When the folder holds pages already or cannot be written.
     pub fn run(self) -> Result<Exit> {
-        let page = self.out.join("daleel.1");
-        if page.exists() {
-            return Err(
-                Failure::new(Exit::Input, format!("{} exists already", page.display())).into()
-            );
+        let made = tempfile::tempdir()?;
+        clap_mangen::generate_to(Cli::command(), made.path())?;
+        let pages: Vec<_> = fs::read_dir(made.path())?.collect::<Result<_, _>>()?;
+        if let Some(page) =
+            pages.iter().map(|page| self.out.join(page.file_name())).find(|page| page.exists())
+        {
+            let text = format!("{} exists already", page.display());
+            return Err(Failure::new(Exit::Input, text).hint("nothing is overwritten").into());
         }
         fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
-        clap_mangen::generate_to(Cli::command(), &self.out)?;
+        for page in pages {
+            fs::copy(page.path(), self.out.join(page.file_name()))?;
+        }
         Ok(Exit::Success)
     }
 }

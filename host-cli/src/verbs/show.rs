@@ -37,6 +37,8 @@ pub struct Show {
 /// Reads an offset in decimal or, with 0x, in hexadecimal.
 fn parse_offset(text: &str) -> Result<u64, String> {
     let clean = text.replace('_', "");
+    // `parse` would take a sign.
+    let clean = if clean.contains('+') { String::new() } else { clean };
     let parsed = match clean.strip_prefix("0x").or_else(|| clean.strip_prefix("0X")) {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => clean.parse(),

@@ -98,11 +98,20 @@ fn existing_part(path: &Path) -> io::Result<PathBuf> {
     let mut error = io::Error::from(io::ErrorKind::NotFound);
     for above in absolute.ancestors() {
         match above.canonicalize() {
+            // Where a `..` behind a folder that is yet to be made leads, nobody can say.
+            Ok(_) if absolute.strip_prefix(above).is_ok_and(goes_up) => {
+                let text = format!("`..` behind a folder that does not exist: {}", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
             Ok(found) => return Ok(found),
             Err(found) => error = found,
         }
     }
     Err(error)
+}
+
+fn goes_up(path: &Path) -> bool {
+    path.components().any(|part| part == std::path::Component::ParentDir)
 }
 
 /// Opens a folder, a raw image, any piece of a split raw image, or a block device; for reading only.

@@ -22,7 +22,7 @@ pub use audio::AudioTrack;
 use table::SampleTable;
 
 /// Samples are collected to about this many bytes before they are written as one `mdat` box.
-pub const CHUNK_BYTES: usize = 1 << 20;
+pub const CHUNK_BYTES: usize = 256 << 10;
 /// Largest sample, in bytes. Larger payloads are no frames.
 pub const MAX_SAMPLE_BYTES: usize = 1 << 30;
 /// Longest time from one sample to the next, in ticks; players read the value as signed.

@@ -10,4 +10,4 @@ mod pace;
 mod resolve;
 
 pub use pace::{Pace, Pacing, Stamp};
-pub use resolve::{Resolved, TimeSource, resolve};
+pub use resolve::{Resolved, Resolver, TimeSource, resolve};

@@ -54,33 +54,81 @@ pub struct Resolved {
 
 type Bounds = Option<(i64, i64)>;
 
-/// Resolves the stamps of one clip. `after` is the stamp of a frame behind the clip whose counter ran on while the clock moved: it tells which of
-/// the last frames may already have been stamped by the moved clock.
+/// Frames given out at a time.
+const BLOCK_FRAMES: usize = 4096;
+/// Frames behind a block that may still narrow it down: well over one turn of a 16-bit millisecond counter at 25 frames a second.
+const AHEAD_FRAMES: usize = 4096;
+
+/// Resolves the stamps of a clip as they come, holding a bounded number of them.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    ticks_per_second: i64,
+    held: Vec<Stamp>,
+    /// What the frames given out say of the phase, with the last of them.
+    forward: Option<(Stamp, Bounds)>,
+}
+
+impl Resolver {
+    /// A resolver for stamps of a clock with so many ticks a second.
+    pub const fn new(ticks_per_second: i64) -> Self {
+        Self { ticks_per_second, held: Vec::new(), forward: None }
+    }
+
+    /// Takes in the next stamp. Gives the times of earlier ones once enough is known, in order.
+    pub fn push(&mut self, stamp: Stamp) -> Vec<Resolved> {
+        self.held.push(stamp);
+        if self.held.len() < BLOCK_FRAMES.saturating_add(AHEAD_FRAMES) {
+            return Vec::new();
+        }
+        self.give(BLOCK_FRAMES, None)
+    }
+
+    /// Gives the times of all stamps that are left. `after` is the stamp of a frame behind the clip whose counter ran on while the clock
+    /// moved: it tells which of the last frames may already have been stamped by the moved clock.
+    pub fn finish(mut self, after: Option<Stamp>) -> Vec<Resolved> {
+        let left = self.held.len();
+        self.give(left, after)
+    }
+
+    fn give(&mut self, count: usize, after: Option<Stamp>) -> Vec<Resolved> {
+        let backward = self.backward(after);
+        let mut out = Vec::with_capacity(count);
+        let given: Vec<Stamp> = self.held.drain(..count.min(self.held.len())).collect();
+        for (stamp, back) in given.iter().zip(backward) {
+            let carried = match &self.forward {
+                Some((last, bounds)) if !stamp.restarted => loosen(*bounds, last, stamp),
+                _ => None,
+            };
+            let bounds = meet(carried, stamp.phase(self.ticks_per_second));
+            out.push(interval(stamp, bounds, back, self.ticks_per_second));
+            self.forward = Some((*stamp, bounds));
+        }
+        out
+    }
+
+    /// What each held stamp and those behind it say of the phase.
+    fn backward(&self, after: Option<Stamp>) -> Vec<Bounds> {
+        let mut out = vec![None; self.held.len()];
+        let mut bounds: Bounds = after.and_then(|stamp| stamp.phase(self.ticks_per_second));
+        let mut behind: Option<&Stamp> = after.as_ref();
+        for (stamp, slot) in self.held.iter().zip(out.iter_mut()).rev() {
+            let carried = match behind {
+                Some(next) if !next.restarted => loosen(bounds, stamp, next),
+                _ => None,
+            };
+            bounds = meet(carried, stamp.phase(self.ticks_per_second));
+            *slot = bounds;
+            behind = Some(stamp);
+        }
+        out
+    }
+}
+
+/// Resolves the stamps of one clip at once; see [`Resolver`].
 pub fn resolve(stamps: &[Stamp], ticks_per_second: i64, after: Option<Stamp>) -> Vec<Resolved> {
-    let mut backward = vec![None; stamps.len()];
-    let mut bounds: Bounds = after.and_then(|stamp| stamp.phase(ticks_per_second));
-    let mut behind: Option<&Stamp> = after.as_ref();
-    for (stamp, slot) in stamps.iter().zip(backward.iter_mut()).rev() {
-        let carried = match behind {
-            Some(next) if !next.restarted => loosen(bounds, stamp, next),
-            _ => None,
-        };
-        bounds = meet(carried, stamp.phase(ticks_per_second));
-        *slot = bounds;
-        behind = Some(stamp);
-    }
-    let mut out = Vec::with_capacity(stamps.len());
-    let mut bounds: Bounds = None;
-    let mut before: Option<&Stamp> = None;
-    for (stamp, back) in stamps.iter().zip(backward) {
-        let carried = match before {
-            Some(last) if !stamp.restarted => loosen(bounds, last, stamp),
-            _ => None,
-        };
-        bounds = meet(carried, stamp.phase(ticks_per_second));
-        out.push(interval(stamp, bounds, back, ticks_per_second));
-        before = Some(stamp);
-    }
+    let mut resolver = Resolver::new(ticks_per_second);
+    let mut out: Vec<Resolved> = stamps.iter().flat_map(|stamp| resolver.push(*stamp)).collect();
+    out.extend(resolver.finish(after));
     out
 }
 

@@ -104,11 +104,11 @@ fn in_partition(partition: &Partition, offset: u64) -> Result<Vec<Structure>, Fo
         let cluster = u32::try_from(number).unwrap_or(u32::MAX);
         found.push(descriptor(partition, cluster)?);
     }
-    if let Some(area) = log::area(partition).filter(|area| area.contains(offset)) {
-        found.extend(log_entry(partition, area, offset)?);
-    }
     if let Some(cluster) = partition.cluster_at(offset) {
         found.extend(in_cluster(partition, cluster, offset)?);
+    }
+    if let Some(area) = log::area(partition).filter(|area| area.contains(offset)) {
+        found.extend(log_entry(partition, area, offset)?);
     }
     Ok(found)
 }

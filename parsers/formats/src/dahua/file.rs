@@ -173,7 +173,8 @@ pub fn probe(input: &Input) -> Vec<Verdict> {
             let mut verdict = Verdict::new(FAMILY, "folder with DHAV streams", all);
             if count > 0 {
                 let text = format!("{count} of {} files hold a DHAV stream", tree.files.len());
-                verdict.supports(80, all, text);
+                verdict.score = 80;
+                verdict.reasons.push(Reason { supports: true, text, at: None });
             }
             verdict.conclude().into_iter().collect()
         }
