@@ -7,6 +7,7 @@
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
+    clippy::single_range_in_vec_init,
     clippy::unwrap_used,
     reason = "a panic is the failure report"
 )]
@@ -184,7 +185,8 @@ impl Source for Medium {
     }
 
     fn holes(&self, within: Extent) -> Vec<(Extent, Hole)> {
-        let own = self.holes.iter().filter_map(|(at, hole)| Some((at.intersection(within)?, *hole)));
+        let own =
+            self.holes.iter().filter_map(|(at, hole)| Some((at.intersection(within)?, *hole)));
         own.chain(self.bytes.holes(within)).collect()
     }
 }
@@ -332,8 +334,7 @@ fn a_unit_longer_than_the_window_is_found() {
 fn holes_far_behind_are_seen() {
     let (bytes, places) = units(&[1 << 20; 80]);
     let hole = Extent::new(70 << 20, 100);
-    let medium =
-        Medium { bytes, holes: vec![(hole, Hole::NotAcquired)], ..Medium::default() };
+    let medium = Medium { bytes, holes: vec![(hole, Hole::NotAcquired)], ..Medium::default() };
     let map = whole(&medium.bytes);
     let walked = walk(Arc::new(medium), map, 0..u64::MAX);
     assert_eq!(walked.holes(), [((70 << 20)..(70 << 20) + 100, Hole::NotAcquired)]);
@@ -360,10 +361,8 @@ fn a_hole_in_the_middle_costs_its_unit_only() {
 fn holes_between_units_cost_no_unit() {
     let (mut bytes, _) = units(&[100; 10]);
     bytes[300..400].fill(0);
-    let holes = vec![
-        (Extent::new(300, 50), Hole::Unreadable),
-        (Extent::new(350, 50), Hole::MissingPiece),
-    ];
+    let holes =
+        vec![(Extent::new(300, 50), Hole::Unreadable), (Extent::new(350, 50), Hole::MissingPiece)];
     let medium = Medium { bytes, holes, ..Medium::default() };
     let map = whole(&medium.bytes);
     let walked = walk(Arc::new(medium), map, 0..u64::MAX);
@@ -464,7 +463,8 @@ fn a_part_of_a_stream_is_walked_alone() {
     let walked = walk(source.clone(), map.clone(), 200..500);
     assert_eq!(walked.frames(), places[2..5]);
     walked.assert_tiles(200..500);
-    for empty in [1000..2000, 500..200, u64::MAX..u64::MAX] {
+    let backwards = Range { start: 500, end: 200 };
+    for empty in [1000..2000, backwards, u64::MAX..u64::MAX] {
         assert!(walk(source.clone(), map.clone(), empty).items.is_empty());
     }
     assert!(walk(source, ExtentMap::default(), 0..u64::MAX).items.is_empty());
@@ -474,7 +474,9 @@ fn a_part_of_a_stream_is_walked_alone() {
 #[test]
 fn finish_gives_held_frames_at_holes_and_at_the_end() {
     let mut bytes = Vec::new();
-    for (magic, number) in [(FIRST, 1), (SECOND, 1), (FIRST, 2), (SECOND, 2), (WHOLE, 3), (FIRST, 4)] {
+    for (magic, number) in
+        [(FIRST, 1), (SECOND, 1), (FIRST, 2), (SECOND, 2), (WHOLE, 3), (FIRST, 4)]
+    {
         bytes.extend(unit(magic, number, 100));
     }
     let map = whole(&bytes);
@@ -515,7 +517,8 @@ fn bytes_are_borrowed_or_read_again() {
     let mut first: Option<Ranges> = None;
     while let Some(item) = walk.next() {
         let WalkItem::Frame(frame) = item else { panic!("{item:?}") };
-        let expected = |range: &Range<u64>| bytes[range.start as usize..range.end as usize].to_vec();
+        let expected =
+            |range: &Range<u64>| bytes[range.start as usize..range.end as usize].to_vec();
         let payload = walk.bytes(&frame.payload).unwrap();
         assert!(matches!(payload, Cow::Borrowed(_)), "the window holds the frame just given");
         assert_eq!(*payload, expected(&frame.payload[0]));
@@ -539,6 +542,11 @@ fn bytes_in_a_hole_are_an_error() {
     assert_eq!(error.at(), Extent::new(250, 10));
 }
 
+/// Cases without a file of failures beside the test: what fails is printed.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Sorted, disjoint extents inside `length` bytes.
 fn spans(length: u64, seeds: &[(u64, u64)]) -> Vec<Extent> {
     let mut found: Vec<Extent> = Vec::new();
@@ -554,7 +562,7 @@ fn spans(length: u64, seeds: &[(u64, u64)]) -> Vec<Extent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300))]
 
     /// whatever the extents, the holes and the failing sectors, a unit whose bytes could all be read is found once, one with
     /// a byte missing never is, every byte is accounted for, and the work is bounded.
@@ -602,7 +610,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(cases(12))]
 
     /// The same over several windows.
     #[test]

@@ -14,7 +14,7 @@ mod support;
 use daleel_core::{CivilTime, Counter, StoredTime};
 use daleel_timeline::{Pace, Pacing, TimeSource, resolve};
 use proptest::prelude::*;
-use support::{EPOCH, Recorder, SECOND, assert_seconds_hold, tell, worst};
+use support::{EPOCH, Recorder, SECOND, assert_counter_is_used, assert_seconds_hold, tell, worst};
 
 const GAP_MS: u32 = 2000;
 /// Clock and counter are stored without their parts of a millisecond, so that the distance of the two whole values changes by one
@@ -79,6 +79,7 @@ proptest! {
         prop_assert_eq!(&told.clips, &[0]);
         prop_assert_eq!(worst(&recorder.shots, &told.times).0, 0);
         assert_seconds_hold(&recorder.shots, &told.times);
+        assert_counter_is_used(&recorder.shots, &told.times);
         for pair in told.times.windows(2) {
             prop_assert!(pair[0].time < pair[1].time);
         }
@@ -104,6 +105,7 @@ proptest! {
         let (by, at) = worst(&recorder.shots, &told.times);
         prop_assert!(by <= WHOLE_MILLISECONDS, "frame {}: {} ms outside of {:?}", at, by, told.times[at]);
         assert_seconds_hold(&recorder.shots, &told.times);
+        assert_counter_is_used(&recorder.shots, &told.times);
         for pair in told.times.windows(2) {
             prop_assert!(pair[0].time <= pair[1].time);
         }
@@ -128,6 +130,7 @@ proptest! {
         let (out, at) = worst(&recorder.shots, &told.times);
         prop_assert!(out <= 0, "step {} at {}: frame {} is {} ms outside of {:?}", by, moved, at, out, told.times[at]);
         assert_seconds_hold(&recorder.shots, &told.times);
+        assert_counter_is_used(&recorder.shots, &told.times);
         prop_assert!(gaps(&told.pacing).is_empty());
         let reported = steps(&told.pacing);
         prop_assert!(reported.len() <= 1, "{:?}", reported);
@@ -160,6 +163,7 @@ proptest! {
         let (out, at) = worst(&recorder.shots, &told.times);
         prop_assert!(out <= 0, "frame {} is {} ms outside of {:?}", at, out, told.times[at]);
         assert_seconds_hold(&recorder.shots, &told.times);
+        assert_counter_is_used(&recorder.shots, &told.times);
         prop_assert!(gaps(&told.pacing).is_empty());
     }
 
@@ -237,6 +241,8 @@ proptest! {
         let (out, at) = worst(&recorder.shots, &told.times);
         prop_assert!(out <= 0, "frame {} is {} ms outside of {:?}", at, out, told.times[at]);
         assert_seconds_hold(&recorder.shots, &told.times);
+        assert_counter_is_used(&recorder.shots, &told.times);
+        assert_counter_is_used(&recorder.shots, &told.times);
         for (time, dated) in told.times.iter().zip(&dated) {
             prop_assert_eq!(time.source == TimeSource::Counter, !*dated);
         }
@@ -280,12 +286,50 @@ fn a_random_counter_cuts_next_to_nothing() {
     recorder.run(waits(25, &[0, 5, -3], 25 * 600, 1));
     let mut state = 1u64;
     for shot in &mut recorder.shots {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         shot.counter = state >> 48;
     }
     let told = tell(&recorder.shots, GAP_MS, Some(25), false);
     assert!(told.clips.len() < 60, "{} clips in ten minutes", told.clips.len());
     assert_seconds_hold(&recorder.shots, &told.times);
+}
+
+/// T-6: hours of footage, resolved piece by piece: as narrow and as steady as a short clip.
+#[test]
+fn a_long_clip_is_resolved_like_a_short_one() {
+    let mut recorder = Recorder::new(EPOCH + 123_000, 60_000_000);
+    recorder.drift_ppm = 40;
+    recorder.modulus = 65_535;
+    recorder.run(waits(25, &[0, 5, -3, 11], 40_000, 1));
+    let told = tell(&recorder.shots, GAP_MS, Some(25), false);
+    assert_eq!(told.clips, [0]);
+    assert!(worst(&recorder.shots, &told.times).0 <= WHOLE_MILLISECONDS);
+    assert_seconds_hold(&recorder.shots, &told.times);
+    assert_counter_is_used(&recorder.shots, &told.times);
+    assert!(told.times.iter().all(|time| time.uncertainty_ms <= 60));
+    assert!(told.times.windows(2).all(|pair| pair[0].time < pair[1].time));
+}
+
+/// Frames that are stored in the order of decoding, not of time.
+#[test]
+fn frames_out_of_order_stay_in_one_clip() {
+    let mut recorder = Recorder::new(EPOCH + 123_000, 60_000_000);
+    recorder.run(waits(25, &[0, 5, -3], 3000, 1000));
+    for pair in recorder.shots.chunks_mut(3) {
+        pair[1..].reverse();
+    }
+    for (number, shot) in (0..).zip(&mut recorder.shots) {
+        shot.number = number;
+    }
+    let told = tell(&recorder.shots, GAP_MS, Some(25), false);
+    assert_eq!(told.clips, [0]);
+    assert_eq!(worst(&recorder.shots, &told.times).0, 0);
+    assert_seconds_hold(&recorder.shots, &told.times);
+    assert_counter_is_used(&recorder.shots, &told.times);
+    for (stamp, shot) in told.stamps.iter().zip(&recorder.shots) {
+        assert_eq!(stamp.ticks, (shot.clock - recorder.shots[0].clock) / 1000);
+    }
 }
 
 /// T-9: the hour that comes twice is a step back by an hour, reported at its frame; within each hour times rise.

@@ -41,3 +41,6 @@ pub const STREAM: Family = Family {
     probe: file::probe,
     open: file::open,
 };
+
+#[cfg(test)]
+mod tests;

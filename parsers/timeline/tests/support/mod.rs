@@ -136,7 +136,7 @@ pub fn tell(shots: &[Shot], gap_ms: u32, rate: Option<u8>, through_steps: bool) 
     told
 }
 
-/// How many microseconds the truth lies outside of the stated interval; 0 inside. The truth in whole milliseconds, as the
+/// How many milliseconds the truth lies outside of the stated interval; 0 inside. The truth in whole milliseconds, as the
 /// resolved time is.
 pub fn outside_ms(shot: &Shot, time: &Resolved) -> i64 {
     let Some(middle) = time.time else { return i64::MAX };
@@ -156,11 +156,19 @@ pub fn worst(shots: &[Shot], times: &[Resolved]) -> (i64, usize) {
         .unwrap_or((0, 0))
 }
 
-/// Every dated frame's time lies in the second it stores, and says so.
+/// Every dated frame's time lies in the second it stores, and says that it rests on it.
 pub fn assert_seconds_hold(shots: &[Shot], times: &[Resolved]) {
     for (shot, time) in shots.iter().zip(times).filter(|(shot, _)| shot.dated) {
         let middle = time.time.expect("a dated frame has a time");
         assert_eq!(middle.millis().div_euclid(1000), shot.clock.div_euclid(SECOND));
+        let own = [TimeSource::OwnStampAndCounter, TimeSource::OwnStampAndRate];
+        assert!(own.contains(&time.source), "{time:?}");
+    }
+}
+
+/// Every dated frame's time rests on its counter too.
+pub fn assert_counter_is_used(shots: &[Shot], times: &[Resolved]) {
+    for (_, time) in shots.iter().zip(times).filter(|(shot, _)| shot.dated) {
         assert_eq!(time.source, TimeSource::OwnStampAndCounter);
     }
 }

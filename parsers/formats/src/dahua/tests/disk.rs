@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daleel_core::{Findings, Input, Recorder, Volume};
+use daleel_core::{Findings, FormatError, Input, Recorder, Source, Volume};
 
 use crate::dahua::{
     DISK,
@@ -18,6 +18,14 @@ pub const CLUSTER_BYTES: usize = 128 * 512;
 pub const TABLE_SECTOR: usize = 187;
 /// First sector of the log area.
 pub const LOG_SECTOR: usize = 100;
+
+/// Opens the one partition of a disk.
+pub fn open_partition(source: impl Source + 'static) -> (Result<Partition, FormatError>, Findings) {
+    let place = Place { index: 0, start: 0, sectors: source.len() / 512, boot_sector: 34 };
+    let mut findings = Findings::default();
+    let volume = Volume::whole(Arc::new(source));
+    (Partition::open(&volume, place, None, &mut findings), findings)
+}
 
 /// A disk of one partition.
 #[derive(Clone)]
@@ -50,7 +58,9 @@ impl Entry {
     pub fn bytes(self) -> [u8; 32] {
         let mut out = vec![self.kind, self.channel];
         out.extend(self.count.to_le_bytes());
-        for word in [self.begin, self.end, self.next, self.last_sectors, self.previous, self.head, 0] {
+        for word in
+            [self.begin, self.end, self.next, self.last_sectors, self.previous, self.head, 0]
+        {
             out.extend(word.to_le_bytes());
         }
         out.try_into().unwrap()
@@ -90,17 +100,20 @@ impl Disk {
         let minute = |place: usize| begin + ((place as u32) << 6);
         for (place, cluster) in clusters.iter().enumerate() {
             let is_head = place == 0;
-            self.set(*cluster, Entry {
-                kind: if is_head { 1 } else { 2 },
-                channel: 0x20 | channel,
-                count: if is_head { clusters.len() as u16 - 1 } else { place as u16 },
-                begin: minute(place),
-                end: if is_head { minute(clusters.len()) } else { minute(place + 1) },
-                next: clusters.get(place + 1).copied().unwrap_or(0),
-                last_sectors: if is_head { last_sectors } else { 0 },
-                previous: if is_head { 0 } else { clusters[place - 1] },
-                head: clusters[0],
-            });
+            self.set(
+                *cluster,
+                Entry {
+                    kind: if is_head { 1 } else { 2 },
+                    channel: 0x20 | channel,
+                    count: if is_head { clusters.len() as u16 - 1 } else { place as u16 },
+                    begin: minute(place),
+                    end: if is_head { minute(clusters.len()) } else { minute(place + 1) },
+                    next: clusters.get(place + 1).copied().unwrap_or(0),
+                    last_sectors: if is_head { last_sectors } else { 0 },
+                    previous: if is_head { 0 } else { clusters[place - 1] },
+                    head: clusters[0],
+                },
+            );
         }
     }
 
@@ -109,13 +122,13 @@ impl Disk {
         TABLE_SECTOR + (self.descriptors.len() * 32).div_ceil(512) + 5
     }
 
-    fn boot(&self, own: u32) -> Vec<u8> {
+    fn boot(&self) -> Vec<u8> {
         let mut boot = vec![0u8; 512];
         let mut put = |at: usize, word: u32| boot[at..at + 4].copy_from_slice(&word.to_le_bytes());
         put(0x2C, 512);
         put(0x30, CLUSTER_SECTORS);
         put(0x38, self.reserved);
-        put(0x40, own);
+        put(0x40, 34);
         put(0x44, TABLE_SECTOR as u32);
         put(0x48, self.data_sector() as u32);
         put(0x4C, self.count);
@@ -140,8 +153,8 @@ impl Disk {
         table[0x74..0x78].copy_from_slice(&[0xAA, 0x55, 0xAA, 0x55]);
         put(30, &table);
         put(62, &table);
-        put(34, &self.boot(34));
-        put(66, &self.boot(66));
+        put(34, &self.boot());
+        put(66, &self.boot());
         put(LOG_SECTOR, &self.log);
         put(TABLE_SECTOR, &self.descriptors.concat());
         for (cluster, bytes) in &self.clusters {
@@ -152,11 +165,7 @@ impl Disk {
 
     /// Its partition, opened.
     pub fn partition(&self) -> Partition {
-        let bytes = self.bytes();
-        let sectors = bytes.len() as u64 / 512;
-        let place = Place { index: 0, start: 0, sectors, boot_sector: 34 };
-        let volume = Volume::whole(Arc::new(bytes));
-        Partition::open(&volume, place, None, &mut Findings::default()).unwrap()
+        open_partition(self.bytes()).0.unwrap()
     }
 
     /// The chain of the head in a cluster.

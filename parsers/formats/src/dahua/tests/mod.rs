@@ -4,6 +4,8 @@
 
 mod chain;
 mod disk;
+mod holes;
+mod partition;
 mod real;
 mod show;
 mod split;
