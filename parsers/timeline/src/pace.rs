@@ -8,6 +8,8 @@ use daleel_core::StoredTime;
 /// How far a counter may be off the stamps before it is taken for a moved clock, in milliseconds. Below it the two drift
 /// apart, or the clock is being slewed, and only the times' uncertainty grows.
 const STEP_MIN_MS: i64 = 250;
+/// Frames whose counter stands still before it is taken to be of no use.
+const STILL_FRAMES: u32 = 3;
 /// How far a stored counter may go back between frames that are merely out of order, in milliseconds.
 const REORDER_MAX_MS: i64 = 500;
 
@@ -67,6 +69,11 @@ pub struct Pace {
     last: Option<Last>,
     /// Bounds of `clock - ticks`, in ticks, that all frames since the last break allow.
     phase: Option<(i64, i64)>,
+    /// The bounds before the last contradiction that was too small to be called a step: it may turn out to be one when the new bounds
+    /// have become narrow.
+    suspect: Option<(i64, i64)>,
+    /// Frames in a row whose counter did not move.
+    still: u32,
     /// Ticks between frames, from the stream's frame rate or from what came before.
     usual: i64,
 }
@@ -81,6 +88,8 @@ impl Pace {
             through_steps,
             last: None,
             phase: None,
+            suspect: None,
+            still: 0,
             usual: 0,
         }
     }
@@ -116,10 +125,12 @@ impl Pace {
                 stamp =
                     Stamp { restarted: delta.is_none(), wrapped: true, ..Stamp::at(ticks, second) };
                 self.phase = None;
+                self.suspect = None;
             }
             (Pacing::Gap { .. } | Pacing::Step { .. }, _) => {
                 stamp = Stamp::at(0, second);
                 self.phase = None;
+                self.suspect = None;
             }
             _ => {}
         }
@@ -212,6 +223,13 @@ impl Pace {
         {
             return self.step(by.saturating_add(delta), Some(delta));
         }
+        if let Some(by) = self.late_step(&stamp) {
+            return self.step(by.saturating_add(delta), Some(delta));
+        }
+        self.still = if delta == 0 { self.still.saturating_add(1) } else { 0 };
+        if self.still >= STILL_FRAMES {
+            return self.restarts(last, second);
+        }
         if delta > 0 {
             self.usual = delta;
         }
@@ -262,26 +280,47 @@ impl Pace {
 
     /// By how many ticks the clock is off what the frames so far allow; `None` when it is not.
     fn off_phase(&self, stamp: &Stamp) -> Option<i64> {
-        let ((low, high), (own_low, own_high)) =
-            self.phase.zip(stamp.phase(self.ticks_per_second))?;
-        if own_low > high {
-            Some(own_low.saturating_sub(high))
-        } else if own_high < low {
-            Some(own_high.saturating_sub(low))
-        } else {
-            None
-        }
+        distance(self.phase?, stamp.phase(self.ticks_per_second)?)
+    }
+
+    /// A step that a contradiction some frames ago turns out to have been, in ticks.
+    fn late_step(&self, stamp: &Stamp) -> Option<i64> {
+        let now = meet(self.phase?, stamp.phase(self.ticks_per_second)?)?;
+        let by = distance(self.suspect?, now)?;
+        (by.saturating_abs() > self.ticks(STEP_MIN_MS)).then_some(by)
     }
 
     fn narrow(&mut self, stamp: &Stamp) {
-        let Some((own_low, own_high)) = stamp.phase(self.ticks_per_second) else { return };
-        self.phase = Some(match self.phase {
-            Some((low, high)) if !stamp.restarted && own_low <= high && own_high >= low => {
-                (low.max(own_low), high.min(own_high))
-            }
-            _ => (own_low, own_high),
-        });
+        let Some(own) = stamp.phase(self.ticks_per_second) else { return };
+        let narrower = self.phase.filter(|_| !stamp.restarted).and_then(|phase| meet(phase, own));
+        if narrower.is_none() && !stamp.restarted {
+            self.suspect = self.phase;
+        }
+        let phase = narrower.unwrap_or(own);
+        // As narrow as this, the new bounds would have shown a step.
+        let (low, high) = phase;
+        if stamp.restarted || high.saturating_sub(low) < self.ticks(STEP_MIN_MS) / 4 {
+            self.suspect = None;
+        }
+        self.phase = Some(phase);
     }
+}
+
+/// How far the second interval lies from the first; `None` when they meet.
+fn distance((low, high): (i64, i64), (other_low, other_high): (i64, i64)) -> Option<i64> {
+    if other_low > high {
+        Some(other_low.saturating_sub(high))
+    } else if other_high < low {
+        Some(other_high.saturating_sub(low))
+    } else {
+        None
+    }
+}
+
+/// What both intervals allow.
+fn meet((low, high): (i64, i64), (other_low, other_high): (i64, i64)) -> Option<(i64, i64)> {
+    let both = (low.max(other_low), high.min(other_high));
+    (both.0 <= both.1).then_some(both)
 }
 
 /// True when the stored value went down: the counter passed its modulus.

@@ -13,6 +13,9 @@ use crate::pace::Stamp;
 /// Clock and counter may drift apart by this much: one part in 8192.
 const DRIFT_SHIFT: u32 = 13;
 
+/// Clock and counter are cut to whole milliseconds apart from each other, and drift is counted in whole ticks.
+const TRUNCATION_MS: i64 = 2;
+
 /// Where a frame's time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeSource {
@@ -172,7 +175,7 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
     };
     let (from, to) = (millis(clock(low)), millis(clock(high)));
     let middle = from.saturating_add(to.saturating_sub(from).div_euclid(2));
-    let reach = to.saturating_sub(middle).max(1).unsigned_abs();
+    let reach = to.saturating_sub(middle).max(1).saturating_add(TRUNCATION_MS).unsigned_abs();
     let source = match (stamp.second, stamp.millisecond) {
         (Some(_), Some(_)) => TimeSource::OwnStamp,
         (Some(_), None) if stamp.restarted => TimeSource::OwnStampAndRate,

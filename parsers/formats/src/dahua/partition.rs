@@ -69,6 +69,7 @@ impl Partition {
     ) -> Result<Self, FormatError> {
         match read_boot(volume, place, findings) {
             Ok((boot, at)) => {
+                note_count(place, &boot, at, findings);
                 let geometry = Geometry {
                     cluster_sectors: boot.cluster_sectors,
                     cluster_count: boot.cluster_count,
@@ -234,7 +235,8 @@ impl Partition {
 
     /// A cluster's descriptor; `None` past the table and where it could not be read.
     pub fn descriptor(&self, cluster: u32) -> Option<&Descriptor> {
-        if self.unread.iter().any(|(from, to)| (*from..*to).contains(&cluster)) {
+        let behind = self.unread.partition_point(|(_, to)| *to <= cluster);
+        if self.unread.get(behind).is_some_and(|(from, _)| *from <= cluster) {
             return None;
         }
         let start = usize::try_from(u64::from(cluster).checked_mul(Descriptor::BYTES)?).ok()?;
@@ -286,20 +288,17 @@ fn read_boot(
     findings: &mut Findings,
 ) -> Result<(Boot, Extent), FormatError> {
     let [_, copy_default] = BOOT_SECTORS;
-    let read = |sector: u32,
-                findings: &mut Findings|
-     -> Result<(Boot, Extent, Vec<u8>), FormatError> {
+    let read = |sector: u32| -> Result<(Boot, Extent, Vec<u8>), FormatError> {
         let start = place.start.saturating_add(u64::from(sector)).saturating_mul(SECTOR_BYTES);
         let at = volume.at(start, SECTOR_BYTES);
         let bytes = volume.source.read(at).map_err(|error| FormatError::read(Boot::NAME, error))?;
         let boot = Boot::parse(&bytes, at)?;
-        note_count(place, &boot, at, findings);
         Ok((boot, at, bytes))
     };
-    match read(place.boot_sector, findings) {
+    match read(place.boot_sector) {
         Ok((boot, at, bytes)) => {
             let copy_sector = if boot.copy_sector == 0 { copy_default } else { boot.copy_sector };
-            match read(copy_sector, findings) {
+            match read(copy_sector) {
                 Ok((_, copy_at, copy)) if !same_geometry(&bytes, &copy) => findings.note(
                     FindingKind::CopyMismatch,
                     copy_at,
@@ -317,7 +316,7 @@ fn read_boot(
             }
             Ok((boot, at))
         }
-        Err(error) => match read(copy_default, findings) {
+        Err(error) => match read(copy_default) {
             Ok((boot, at, _)) => {
                 findings.note(
                     FindingKind::CopyMismatch,
@@ -351,7 +350,8 @@ fn note_count(place: Place, boot: &Boot, at: Extent, findings: &mut Findings) {
     }
 }
 
-/// Compares the words 2C to 4F: sizes and places. Dates and write positions of the copy lag behind on a live disk.
+/// Compares sizes and places. Dates and write positions of the copy lag behind on a live disk, and what the copy states as its own sector
+/// (40) is not known.
 fn same_geometry(a: &[u8], b: &[u8]) -> bool {
-    a.get(0x2C..0x50) == b.get(0x2C..0x50)
+    a.get(0x2C..0x3C) == b.get(0x2C..0x3C) && a.get(0x44..0x50) == b.get(0x44..0x50)
 }

@@ -161,7 +161,6 @@ struct Place {
     agreed: u32,
     changed: bool,
     last: u16,
-    refuted: bool,
 }
 
 impl AbsoluteMilliseconds {
@@ -186,7 +185,7 @@ impl AbsoluteMilliseconds {
 impl Place {
     fn follow(&mut self, value: u16, counter: u16) {
         if value >= 1000 {
-            self.refuted = true;
+            self.agreed = 0;
             return;
         }
         // 65536 is no multiple of 1000: the phase moves by 536 at every wrap of the counter, so that a break starts anew.
@@ -206,6 +205,6 @@ impl Place {
     }
 
     const fn is_proven(&self) -> bool {
-        !self.refuted && self.changed && self.agreed >= AbsoluteMilliseconds::AGREEMENTS
+        self.changed && self.agreed >= AbsoluteMilliseconds::AGREEMENTS
     }
 }

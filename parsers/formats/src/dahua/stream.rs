@@ -4,7 +4,11 @@
 //! Sub-frames of a very long frame share its number and count down to 0 (single source): their payloads are joined in that
 //! order, whatever tags each unit carries.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use daleel_core::{
     AudioFormat, Codec, Counter, Frame, FrameKind, FrameParser, FrameState, Ranges, SkipKind, Step,
@@ -161,6 +165,10 @@ pub struct DhavParser {
     bounds: Bounds,
     /// Frames whose further units have not come yet, by type and channel.
     open: BTreeMap<(u8, u8), Open>,
+    /// Type, channel and number of the split frame that was last given out unfinished.
+    unfinished: Option<(u8, u8, u32)>,
+    /// Channels that had a key frame in the clear.
+    clear: BTreeSet<u8>,
     codecs: BTreeMap<u8, Codec>,
     encrypted: BTreeMap<u8, Cow<'static, str>>,
     milliseconds: payload::AbsoluteMilliseconds,
@@ -172,7 +180,6 @@ pub struct DhavParser {
 struct Open {
     number: u32,
     next_index: u8,
-    units: usize,
     frame: Box<Frame>,
 }
 
@@ -195,6 +202,8 @@ impl DhavParser {
         Self {
             bounds,
             open: BTreeMap::new(),
+            unfinished: None,
+            clear: BTreeSet::new(),
             codecs: BTreeMap::new(),
             encrypted: BTreeMap::new(),
             milliseconds: payload::AbsoluteMilliseconds::default(),
@@ -324,7 +333,7 @@ impl DhavParser {
             units: std::iter::once(offset..at(length)).collect(),
             payload: std::iter::once(at(payload_start)..at(payload_end)).collect(),
             time: self.stored_time(offset, &header, &tags),
-            number: Some(header.number),
+            number: header.checksum_holds().then_some(header.number),
             stream_channel: Some(u32::from(header.channel)),
             key,
             size: tags.size(),
@@ -360,12 +369,35 @@ impl DhavParser {
             .into_iter()
             .collect(),
         };
+        if !header.checksum_holds() {
+            // Any of its fields may be the wrong one: the values stay on record and say nothing.
+            time.second = None;
+            time.counter = None;
+            return time;
+        }
         if let Some(tag) = tags.find(0xA0) {
             let at = offset.saturating_add(HEADER_BYTES as u64).saturating_add(tag.offset as u64);
             time.stored.push(StoredValue::new("tag A0", at, tag.bytes));
             time.millisecond = self.milliseconds.read(tag.bytes, header);
         }
         time
+    }
+
+    /// True for the first unit seen of a split key frame whose payload begins in the middle, in a channel that is not encrypted.
+    fn lacks_head(&self, header: &Header, frame: &Frame, window: &[u8]) -> bool {
+        let coded = matches!(frame.codec, Codec::H264 | Codec::H265);
+        let continues = self
+            .open
+            .get(&(header.kind, header.channel))
+            .is_some_and(|open| open.number == header.number);
+        let start = HEADER_BYTES.saturating_add(usize::from(header.tag_length));
+        header.kind == 0xFD
+            && header.sub_frame > 0
+            && coded
+            && !continues
+            && frame.encrypted.is_none()
+            && self.clear.contains(&header.channel)
+            && !payload::has_start_code(window.get(start..).unwrap_or(&[]))
     }
 
     /// Whether a frame's payload is encrypted. A video stream stays encrypted until its next key frame says otherwise,
@@ -390,7 +422,12 @@ impl DhavParser {
         if continues {
             return found;
         }
-        if found.is_none() && header.kind == 0xFD && coded && !payload::has_start_code(payload) {
+        let headless = header.kind == 0xFD && coded && !payload::has_start_code(payload);
+        if headless && header.sub_frame > 0 && self.clear.contains(&header.channel) {
+            // The first units of a split frame are missing; `lacks_head` says so.
+            return found;
+        }
+        if found.is_none() && headless {
             found = Some(Cow::Borrowed("a key frame's payload does not begin with a start code"));
         }
         if kind != FrameKind::Video {
@@ -399,23 +436,31 @@ impl DhavParser {
         if key {
             match &found {
                 Some(why) => self.encrypted.insert(header.channel, why.clone()),
-                None => self.encrypted.remove(&header.channel),
+                None => {
+                    self.clear.insert(header.channel);
+                    self.encrypted.remove(&header.channel)
+                }
             };
         }
         found.or_else(|| self.encrypted.get(&header.channel).cloned())
     }
 
-    /// Takes a unit into the frame it belongs to.
+    /// Takes a unit into the frame it belongs to. A header that is damaged does not begin a split frame, and continues one only where every
+    /// field of it fits.
     fn join(&mut self, header: &Header, mut frame: Box<Frame>, used: usize) -> Step {
         let key = (header.kind, header.channel);
+        let fits = self.open.get(&key).is_some_and(|open| {
+            open.number == header.number && open.next_index == header.sub_frame
+        });
+        if !header.checksum_holds() && !fits {
+            self.unfinished = Some((header.kind, header.channel, header.number));
+            return Step::Frame { frame, used };
+        }
+        if let Some(stale) = self.stale(header) {
+            // Consumes nothing: the unit in hand is looked at again when the unfinished frame is out of the way.
+            return Step::Frame { frame: stale, used: 0 };
+        }
         if let Some(open) = self.open.get_mut(&key) {
-            if open.number != header.number || open.next_index != header.sub_frame {
-                // Consumes nothing: the unit in hand is looked at again when the unfinished frame is out of the way.
-                return match self.open.remove(&key) {
-                    Some(open) => Step::Frame { frame: open.unfinished(), used: 0 },
-                    None => Step::Held { used },
-                };
-            }
             open.append(&frame);
             if header.sub_frame > 0 {
                 open.next_index = header.sub_frame.saturating_sub(1);
@@ -426,6 +471,10 @@ impl DhavParser {
                 None => Step::Held { used },
             };
         }
+        if self.unfinished.take() == Some((header.kind, header.channel, header.number)) {
+            frame.state =
+                FrameState::Damaged("the sub-frames before it are given out apart".to_owned());
+        }
         if header.sub_frame == 0 {
             return Step::Frame { frame, used };
         }
@@ -433,8 +482,23 @@ impl DhavParser {
             "split frame: the payloads of its units are joined in the order of the sub-frame index",
         );
         let next_index = header.sub_frame.saturating_sub(1);
-        self.open.insert(key, Open { number: header.number, next_index, units: 1, frame });
+        self.open.insert(key, Open { number: header.number, next_index, frame });
         Step::Held { used }
+    }
+
+    /// A split frame that this unit shows to be unfinished: its next sub-frame should stand here, or another picture of its channel does.
+    fn stale(&mut self, header: &Header) -> Option<Box<Frame>> {
+        let key = self.open.iter().find_map(|(key, open)| {
+            let (kind, channel) = *key;
+            let is_own = kind == header.kind;
+            let are_pictures = kind >= 0xFC && header.kind >= 0xFC;
+            let goes_on =
+                is_own && open.number == header.number && open.next_index == header.sub_frame;
+            (channel == header.channel && (is_own || are_pictures) && !goes_on).then_some(*key)
+        })?;
+        let open = self.open.remove(&key)?;
+        self.unfinished = Some((key.0, key.1, open.number));
+        Some(open.unfinished())
     }
 
     /// The rest of a recording whose end the index does not tell: footage of an earlier one.
@@ -478,14 +542,12 @@ impl Open {
         {
             self.frame.state = FrameState::Damaged(why.clone());
         }
-        self.units = self.units.saturating_add(1);
     }
 
     fn unfinished(mut self) -> Box<Frame> {
-        let missing = usize::from(self.next_index).saturating_add(1);
         self.frame.state = FrameState::Damaged(format!(
-            "{missing} of {} sub-frames are missing",
-            self.units.saturating_add(missing)
+            "sub-frame {} and what follows it are missing",
+            self.next_index
         ));
         self.frame
     }
@@ -531,8 +593,11 @@ impl FrameParser for DhavParser {
                 }
                 if let Some(why) = damage {
                     frame.state = FrameState::Damaged(why);
+                } else if self.lacks_head(&header, &frame, window) {
+                    frame.state =
+                        FrameState::Damaged("the first sub-frames are missing".to_owned());
                 }
-                if frame.kind == FrameKind::Video {
+                if frame.kind == FrameKind::Video && header.checksum_holds() {
                     self.last = Some((header.number, header.date, header.milliseconds));
                 }
                 self.join(&header, frame, length)

@@ -287,9 +287,10 @@ fn damaged_units_say_so() {
         let mut bytes = join(&units);
         bytes[first + at] ^= 0x40;
         let parsed = parse_whole(&bytes);
-        let frames: Vec<_> =
-            parsed.frames.iter().map(|f| (f.number.unwrap(), complete(f))).collect();
-        assert_eq!(frames, [(1, true), (2, false), (3, true)], "byte {at}");
+        let frames: Vec<_> = parsed.frames.iter().map(|f| (f.number, complete(f))).collect();
+        // The fields of a header whose checksum fails are not believed.
+        let number = (at >= 0x18).then_some(2);
+        assert_eq!(frames, [(Some(1), true), (number, false), (Some(3), true)], "byte {at}");
         assert_eq!(parsed.frames[1].units[0], first as u64..(first + second) as u64);
     };
     // The checksum itself, the date, the trailer's magic, the trailer's length.
