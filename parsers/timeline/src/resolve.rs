@@ -175,7 +175,10 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
     };
     let (from, to) = (millis(clock(low)), millis(clock(high)));
     let middle = from.saturating_add(to.saturating_sub(from).div_euclid(2));
-    let reach = to.saturating_sub(middle).max(1).saturating_add(TRUNCATION_MS).unsigned_abs();
+    // What the frame says by itself holds as it is; what its neighbours say was cut to whole milliseconds.
+    let by_neighbours = stamp.millisecond.is_none() && both != stamp.phase(ticks_per_second);
+    let slack = if by_neighbours { TRUNCATION_MS } else { 0 };
+    let reach = to.saturating_sub(middle).max(1).saturating_add(slack).unsigned_abs();
     let source = match (stamp.second, stamp.millisecond) {
         (Some(_), Some(_)) => TimeSource::OwnStamp,
         (Some(_), None) if stamp.restarted => TimeSource::OwnStampAndRate,
