@@ -1,11 +1,19 @@
 //! A disk image cut at every sector: nothing panics, no listed frame that lies wholly before the cut with its index is lost, and what is
 //! missing is said.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use daleel_core::{Extent, FindingKind, FrameKind, FrameState, Hole, Input, ReadError, Source, Volume, Walk, WalkItem};
+use daleel_core::{
+    Extent, FindingKind, FrameKind, FrameState, Hole, Input, ReadError, Source, Volume, Walk,
+    WalkItem,
+};
 use daleel_generator::{scenarios, truth::Truth};
 
 const SECTOR: u64 = 512;
@@ -57,7 +65,9 @@ fn read(bytes: &Arc<Vec<u8>>, length: u64) -> Option<Reading> {
                         reading.frames.insert(extents[0].offset());
                     }
                 }
-                WalkItem::Hole { hole, .. } => reading.says_what_is_missing |= hole == Hole::BeyondEnd,
+                WalkItem::Hole { hole, .. } => {
+                    reading.says_what_is_missing |= hole == Hole::BeyondEnd
+                }
                 WalkItem::Skipped { .. } | WalkItem::Failed { .. } => {}
             }
         }
@@ -92,7 +102,8 @@ fn a_disk_cut_at_every_sector_loses_no_frame_before_the_cut() {
     let (image, truth) = scenario.build(1).unwrap();
     let bytes = Arc::new(image.read(0, image.len() as usize));
     let sectors = bytes.len() as u64 / SECTOR;
-    let last_stated = truth.partitions.iter().map(|partition| partition.start + partition.length).max().unwrap();
+    let last_stated =
+        truth.partitions.iter().map(|partition| partition.start + partition.length).max().unwrap();
     let mut most = 0;
     for cut in 0..sectors {
         let length = cut * SECTOR;
@@ -103,7 +114,10 @@ fn a_disk_cut_at_every_sector_loses_no_frame_before_the_cut() {
         };
         let missing: Vec<_> = expected.difference(&reading.frames).collect();
         assert!(missing.is_empty(), "cut at sector {cut}: lost {missing:?}");
-        assert!(reading.says_what_is_missing || length >= last_stated, "cut at sector {cut}: nothing said");
+        assert!(
+            reading.says_what_is_missing || length >= last_stated,
+            "cut at sector {cut}: nothing said"
+        );
         most = most.max(expected.len());
     }
     assert!(most > 200, "{most}");

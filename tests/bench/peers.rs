@@ -38,7 +38,8 @@ struct Run {
 /// Runs a program and watches its memory.
 fn run(command: &mut Command) -> Run {
     let started = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let mut memory = 0;
     let end = loop {
@@ -110,20 +111,35 @@ fn extraction(folder: &Path, bytes: u64) {
     let disk = folder.join("long.img");
     let facts = long_dav(&dav, bytes, 4_000_000).unwrap();
     long_disk(&disk, bytes).unwrap();
-    println!("extract, {} bytes of stream, {} frames; best of {RUNS}, runs taken in turn:", facts.bytes, facts.frames);
+    println!(
+        "extract, {} bytes of stream, {} frames; best of {RUNS}, runs taken in turn:",
+        facts.bytes, facts.frames
+    );
     let out = folder.join("out");
     let copy = folder.join("copy.mp4");
     let extract = |image: &Path| {
-        let run = run(Command::new(DALEEL).args(["extract", "--progress", "none"]).arg(image).arg("--out").arg(&out));
+        let run = run(Command::new(DALEEL)
+            .args(["extract", "--progress", "none"])
+            .arg(image)
+            .arg("--out")
+            .arg(&out));
         fs::remove_dir_all(&out).unwrap();
         run
     };
     let ffmpeg = || {
-        let run = run(Command::new("ffmpeg").args(["-v", "error", "-y", "-f", "dhav", "-i"]).arg(&dav).args(["-c", "copy"]).arg(&copy));
+        let run = run(Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-f", "dhav", "-i"])
+            .arg(&dav)
+            .args(["-c", "copy"])
+            .arg(&copy));
         fs::remove_file(&copy).unwrap();
         run
     };
-    let has_ffmpeg = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    let has_ffmpeg = Command::new("ffmpeg")
+        .arg("-version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
     let mut best: [Option<Run>; 3] = [None, None, None];
     let mut keep = |slot: usize, run: Run| {
         if best[slot].as_ref().is_none_or(|best| run.time < best.time) {
@@ -138,7 +154,11 @@ fn extraction(folder: &Path, bytes: u64) {
         }
     }
     let [from_file, from_disk, peer] = best;
-    for (name, run) in [("daleel, .dav", &from_file), ("daleel, disk", &from_disk), ("ffmpeg -c copy, .dav", &peer)] {
+    for (name, run) in [
+        ("daleel, .dav", &from_file),
+        ("daleel, disk", &from_disk),
+        ("ffmpeg -c copy, .dav", &peer),
+    ] {
         match run {
             Some(run) => println!(
                 "  {name:<22} {:>6.2} s {:>6.0} MB/s, peak memory {} MiB",
@@ -150,7 +170,10 @@ fn extraction(folder: &Path, bytes: u64) {
         }
     }
     if let (Some(ours), Some(peer)) = (from_file, peer) {
-        println!("  time of daleel / time of ffmpeg: {:.2}", ours.time.as_secs_f64() / peer.time.as_secs_f64());
+        println!(
+            "  time of daleel / time of ffmpeg: {:.2}",
+            ours.time.as_secs_f64() / peer.time.as_secs_f64()
+        );
     }
 }
 
@@ -160,9 +183,11 @@ fn main() {
         return;
     }
     let memory = PathBuf::from("/dev/shm");
-    let base = env::var_os("DALEEL_BENCH_DIR").map_or_else(|| if memory.is_dir() { memory } else { env::temp_dir() }, PathBuf::from);
+    let base = env::var_os("DALEEL_BENCH_DIR")
+        .map_or_else(|| if memory.is_dir() { memory } else { env::temp_dir() }, PathBuf::from);
     let folder = tempfile::tempdir_in(base).unwrap();
-    let mebibytes: u64 = env::var("DALEEL_BENCH_MIB").ok().and_then(|value| value.parse().ok()).unwrap_or(2048);
+    let mebibytes: u64 =
+        env::var("DALEEL_BENCH_MIB").ok().and_then(|value| value.parse().ok()).unwrap_or(2048);
     listing(folder.path());
     extraction(folder.path(), mebibytes << 20);
 }

@@ -77,7 +77,11 @@ fn times_select_the_recordings_that_touch_them() {
         let hour = "2024-03-14T09:00";
         if until(moment) >= time(hour) {
             let expected = expected(Some(hour), Some(moment));
-            assert_eq!(count(&["--from", hour, "--to", moment]), expected, "from {hour} to {moment}");
+            assert_eq!(
+                count(&["--from", hour, "--to", moment]),
+                expected,
+                "from {hour} to {moment}"
+            );
         }
     }
     assert_eq!(count(&["--from", "2024-03-14T09:00", "--channel", "2"]), 2);

@@ -11,12 +11,13 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
+use daleel_media::Output;
 use sha2::{Digest, Sha256};
 
 /// Bytes of a block handed on.
 const BLOCK_BYTES: usize = 256 << 10;
 /// Blocks in flight between two stages.
-const BLOCKS: usize = 6;
+const BLOCKS: usize = 24;
 
 /// SHA-256 and length of a finished file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -114,6 +115,15 @@ impl Write for HashedFile {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Output for HashedFile {
+    fn write_block(&mut self, block: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.send()?;
+        let next = std::mem::replace(&mut self.block, block);
+        self.send()?;
+        Ok(next)
     }
 }
 

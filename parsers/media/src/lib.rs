@@ -16,5 +16,5 @@ pub mod mpeg4;
 pub mod params;
 pub mod wav;
 
-pub use mp4::{AudioTrack, Mp4Options, Mp4Summary, Mp4Writer, MuxError, VideoTrack};
+pub use mp4::{AudioTrack, Mp4Options, Mp4Summary, Mp4Writer, MuxError, Output, VideoTrack};
 pub use params::{Change, ParameterSets, PictureSize};

@@ -1,7 +1,7 @@
 //! Streaming MP4 writer: ISO/IEC 14496-12 (boxes), 14496-14 (`mp4v`, `mp4a`), 14496-15 (H.264 and H.265 in MP4).
 //!
 //! The file is written front to back and nothing in it is patched, so it can be hashed as it is written:
-//! `ftyp`, then `mdat` boxes of about 4 MiB, each of known size, then `moov`. Samples are the access units as stored:
+//! `ftyp`, then `mdat` boxes of about 256 KiB, each of known size, then `moov`. Samples are the access units as stored:
 //! every NAL unit byte for byte and in order, its start code replaced by its length; parameter sets stay in
 //! the samples as well. A gap in time is a long sample, times are what the caller gives (T-7). Creation times
 //! are 0: no zone is invented.
@@ -23,6 +23,8 @@ use table::SampleTable;
 
 /// Samples are collected to about this many bytes before they are written as one `mdat` box.
 pub const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of a box header.
+const HEADER_BYTES: usize = 8;
 /// Largest sample, in bytes. Larger payloads are no frames.
 pub const MAX_SAMPLE_BYTES: usize = 1 << 30;
 /// Longest time from one sample to the next, in ticks; players read the value as signed.
@@ -120,6 +122,22 @@ pub struct AudioSamples {
     pub gap: i64,
 }
 
+/// Where a file goes. A destination that hands blocks on to another thread takes them over instead of copying them.
+pub trait Output: Write {
+    /// Writes a block and gives an empty one back for the next.
+    ///
+    /// # Errors
+    /// The destination's error.
+    fn write_block(&mut self, mut block: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.write_all(&block)?;
+        block.clear();
+        Ok(block)
+    }
+}
+
+impl Output for Vec<u8> {}
+impl Output for io::Sink {}
+
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mp4Summary {
@@ -135,17 +153,18 @@ pub struct Mp4Summary {
 
 /// Writes one MP4 file; see the [module documentation](self).
 #[derive(Debug)]
-pub struct Mp4Writer<W: Write> {
+pub struct Mp4Writer<W: Output> {
     out: W,
     position: u64,
     options: Mp4Options,
     video: SampleTable,
+    /// The header of the `mdat` box to come, then its video samples.
     video_bytes: Vec<u8>,
     audio: Option<AudioState>,
     audio_bytes: Vec<u8>,
 }
 
-impl<W: Write> Mp4Writer<W> {
+impl<W: Output> Mp4Writer<W> {
     /// Begins a file and writes its `ftyp`.
     ///
     /// # Errors
@@ -166,7 +185,7 @@ impl<W: Write> Mp4Writer<W> {
             position: length(ftyp.len()),
             options,
             video: SampleTable::default(),
-            video_bytes: Vec::new(),
+            video_bytes: vec![0; HEADER_BYTES],
             audio: None,
             audio_bytes: Vec::new(),
         })
@@ -274,41 +293,45 @@ impl<W: Write> Mp4Writer<W> {
 
     /// Writes the chunk out when `bytes` more would make it too large.
     fn make_room(&mut self, bytes: usize) -> Result<(), MuxError> {
-        let held = self.video_bytes.len().saturating_add(self.audio_bytes.len());
+        let held = self.held();
         if held > 0 && held.saturating_add(bytes) > CHUNK_BYTES {
             self.flush_chunk()?;
         }
         Ok(())
     }
 
+    /// Bytes of samples that are not written yet.
+    fn held(&self) -> usize {
+        let video = self.video_bytes.len().saturating_sub(HEADER_BYTES);
+        video.saturating_add(self.audio_bytes.len())
+    }
+
     /// One `mdat` box: a chunk of video samples, then a chunk of audio samples.
     fn flush_chunk(&mut self) -> Result<(), MuxError> {
-        const HEADER_BYTES: usize = 8;
-        let held = self.video_bytes.len().saturating_add(self.audio_bytes.len());
+        let held = self.held();
         if held == 0 {
             return Ok(());
         }
         // At most one sample over CHUNK_BYTES in each half, each under MAX_SAMPLE_BYTES plus lengths: fits.
         let size = u32::try_from(held.saturating_add(HEADER_BYTES));
         let size = size.map_err(|_| MuxError::TooLarge(held))?;
-        let mut header = [0; HEADER_BYTES];
-        for (to, from) in header.iter_mut().zip(size.to_be_bytes().iter().chain(b"mdat")) {
+        for (to, from) in self.video_bytes.iter_mut().zip(size.to_be_bytes().iter().chain(b"mdat"))
+        {
             *to = *from;
         }
-        self.out.write_all(&header)?;
-        self.out.write_all(&self.video_bytes)?;
-        self.out.write_all(&self.audio_bytes)?;
-
         let video_at = self.position.saturating_add(length(HEADER_BYTES));
-        let audio_at = video_at.saturating_add(length(self.video_bytes.len()));
+        let audio_at = self.position.saturating_add(length(self.video_bytes.len()));
         self.position = audio_at.saturating_add(length(self.audio_bytes.len()));
+        let block = std::mem::take(&mut self.video_bytes);
+        self.video_bytes = self.out.write_block(block)?;
+        self.video_bytes.resize(HEADER_BYTES, 0);
+        self.video_bytes.shrink_to(CHUNK_BYTES.saturating_mul(2));
+        self.out.write_all(&self.audio_bytes)?;
+        self.audio_bytes.clear();
+        self.audio_bytes.shrink_to(CHUNK_BYTES);
         self.video.close_chunk(video_at);
         if let Some(audio) = &mut self.audio {
             audio.close_chunk(audio_at);
-        }
-        for buffer in [&mut self.video_bytes, &mut self.audio_bytes] {
-            buffer.clear();
-            buffer.shrink_to(CHUNK_BYTES);
         }
         Ok(())
     }

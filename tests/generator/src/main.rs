@@ -94,7 +94,8 @@ fn run(command: Command) -> Result<(), Error> {
 }
 
 fn long(file: &Path, bytes: u64, bitrate: u64, disk: bool) -> Result<(), Error> {
-    let facts = if disk { bench::long_disk(file, bytes)? } else { bench::long_dav(file, bytes, bitrate)? };
+    let facts =
+        if disk { bench::long_disk(file, bytes)? } else { bench::long_dav(file, bytes, bitrate)? };
     say(&format!("{} {} bytes, {} video frames", file.display(), facts.bytes, facts.frames));
     Ok(())
 }
