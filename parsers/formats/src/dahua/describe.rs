@@ -14,9 +14,9 @@ use super::{
     log,
     partition::Partition,
     payload,
-    stream::{HEADER_BYTES, Header, TRAILER_BYTES, trailer_length},
     tags::{Tags, tag_evidence, tag_name},
     time::decode_date,
+    unit::{HEADER_BYTES, Header, TRAILER_BYTES, trailer_length},
     volume::Dhfs,
 };
 

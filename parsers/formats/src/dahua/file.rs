@@ -14,10 +14,9 @@ use memchr::memmem;
 use super::{
     describe,
     layout::IndexHead,
-    stream::{
-        Bounds, DhavParser, HEADER_BYTES, Header, TRAILER_BYTES, next_header, trailer_length,
-    },
+    stream::{Bounds, DhavParser},
     time::decode_date,
+    unit::{HEADER_BYTES, Header, TRAILER_BYTES, next_header, trailer_length},
 };
 
 /// Name of the family.
@@ -153,7 +152,7 @@ pub fn probe(input: &Input) -> Vec<Verdict> {
         Input::Volume(volume) => {
             let Some(form) = detect(&*volume.source, volume.extent) else { return Vec::new() };
             // The first frames of a disk's file system are no file.
-            if matches!(form, Form::HeadCut(_)) && !super::volume::probe(input).is_empty() {
+            if matches!(form, Form::HeadCut(_)) && !super::probe::probe(input).is_empty() {
                 return Vec::new();
             }
             let mut verdict = Verdict::new(FAMILY, form.layout(), volume.extent);

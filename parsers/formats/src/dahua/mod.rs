@@ -6,21 +6,25 @@
 mod base;
 mod chain;
 mod describe;
+mod encryption;
 mod fields;
 mod file;
 mod layout;
 mod log;
 mod partition;
 mod payload;
+mod probe;
+mod split;
 mod stream;
 mod table;
 mod tags;
 mod time;
+mod unit;
 mod volume;
 
 use daleel_core::{Family, Status};
 
-pub use stream::{Bounds, DhavParser, Header};
+pub use stream::{Bounds, DhavParser};
 pub use tags::{Tag, Tags, tag_name};
 pub use time::decode_date;
 
@@ -29,7 +33,7 @@ pub const DISK: Family = Family {
     name: volume::FAMILY,
     title: "DHFS 4.1 disks of Dahua recorders and rebrands",
     status: Status::Generated,
-    probe: volume::probe,
+    probe: probe::probe,
     open: volume::open,
 };
 

@@ -5,7 +5,7 @@
 
 use daleel_core::Codec;
 
-use super::{stream::Header, tags::Tags};
+use super::{tags::Tags, unit::Header};
 
 /// True when bytes begin with an Annex B start code, zero bytes in front of it included (clause B.1).
 pub fn has_start_code(payload: &[u8]) -> bool {
@@ -101,6 +101,25 @@ pub fn audio_codec(tags: &Tags<'_>, payload: &[u8]) -> Codec {
         38 => Codec::Other("opus"),
         _ => Codec::Unknown,
     }
+}
+
+/// Sample rates by index (section 3.2).
+pub const fn sample_rate(index: u8) -> Option<u32> {
+    Some(match index {
+        0 | 2 => 8000,
+        1 => 4000,
+        3 => 11025,
+        4 => 16000,
+        5 => 20000,
+        6 => 22050,
+        7 => 32000,
+        8 => 44100,
+        9 => 48000,
+        10 => 96000,
+        11 => 192_000,
+        12 => 64000,
+        _ => return None,
+    })
 }
 
 /// Tag 88h against its payload.

@@ -16,8 +16,9 @@ use crate::dahua::{
         Boot, Descriptor, DescriptorType, IndexHead, SUPERBLOCK_SIGNATURE, parse_index_entries,
         parse_table,
     },
-    stream::{Header, next_header, sample_rate, trailer_length},
+    payload::sample_rate,
     tags::Tags,
+    unit::{Header, next_header, trailer_length},
 };
 
 /// Disk A, byte 12588810240: a key frame's header, its tags, the begin of its payload.

@@ -15,7 +15,7 @@ use crate::dahua::{
     describe::{self, date_text},
     fields::{self, Spec},
     layout::{Boot, Descriptor, IndexHead, TableEntry},
-    stream::Header,
+    unit::Header,
 };
 
 /// The shown values of a structure, by field name.
