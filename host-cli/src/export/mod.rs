@@ -14,7 +14,7 @@ mod recording;
 pub mod records;
 mod sound;
 
-pub use journal::{Journal, RecordingDone, finish_folder};
+pub use journal::{Counts, Journal, RecordingDone, finish_folder};
 pub use lane::{ClockStep, Cutting};
 pub use plan::{Wanted, plan};
 pub use recording::{Options, export};

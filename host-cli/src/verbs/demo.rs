@@ -3,11 +3,12 @@
 use std::{io::Write, path::PathBuf};
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
 use crate::{
-    args::{FilterArgs, SourceArgs},
+    args::{FilterArgs, OutputArgs, SourceArgs},
     exit::{Exit, Failure},
-    output::out,
+    output::{out, print_json},
     verbs::{extract::Extract, identify::Identify, list::List},
 };
 
@@ -21,6 +22,8 @@ pub struct Demo {
     /// Folder to make; a fresh temporary folder without it
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl Demo {
@@ -45,6 +48,17 @@ impl Demo {
         let truth = daleel_generator::demo_disk(&folder)?;
         let disk = truth.image_path(&folder);
         let clips = folder.join("footage");
+        if self.output.json {
+            let extracted = Extract::of(disk.clone(), clips.clone()).work()?;
+            print_json(&json!({
+                "schema": "daleel.demo/1",
+                "disk": disk.display().to_string(),
+                "truth": folder.join("truth.json").display().to_string(),
+                "footage": clips.display().to_string(),
+                "summary": extracted.summary,
+            }))?;
+            return Ok(Exit::Success);
+        }
         heading(&format!("A recorder disk: {}", disk.display()))?;
         heading("daleel identify")?;
         Identify::of(disk.clone()).run()?;

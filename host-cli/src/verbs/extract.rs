@@ -13,7 +13,9 @@ use super::list::counts;
 use crate::{
     args::{FilterArgs, OutputArgs, ProgressArgs, SourceArgs},
     exit::{Exit, Failure},
-    export::{ClockStep, Cutting, Journal, Options, RecordingDone, export, finish_folder, plan},
+    export::{
+        ClockStep, Counts, Cutting, Journal, Options, RecordingDone, export, finish_folder, plan,
+    },
     interrupt,
     output::{FindingJson, VerdictJson, facts, findings, out, print_json},
     progress::Progress,
@@ -60,6 +62,32 @@ pub struct Extract {
     progress: ProgressArgs,
 }
 
+/// What the filters ask for.
+#[derive(Default)]
+struct Asked {
+    recordings: u64,
+    bytes: u64,
+    noticed: Findings,
+}
+
+/// A finished extraction.
+pub struct Finished {
+    counts: Counts,
+    finding_counts: std::collections::BTreeMap<String, u64>,
+    /// `summary.json`.
+    pub summary: serde_json::Value,
+}
+
+impl Finished {
+    fn exit(&self) -> Exit {
+        if self.finding_counts.is_empty() && self.counts.other == 0 {
+            Exit::Success
+        } else {
+            Exit::Findings
+        }
+    }
+}
+
 impl Extract {
     /// An extraction with default options, for `demo`.
     pub fn of(source: PathBuf, out: PathBuf) -> Self {
@@ -82,26 +110,26 @@ impl Extract {
     /// # Errors
     /// When source or output cannot be opened or used, or the run is interrupted.
     pub fn run(self) -> Result<Exit> {
+        if self.dry_run {
+            return self.say_plan();
+        }
+        let finished = self.work()?;
+        self.report(&finished)?;
+        Ok(finished.exit())
+    }
+
+    /// Extracts, and says nothing on stdout.
+    ///
+    /// # Errors
+    /// As [`Extract::run`].
+    pub fn work(&self) -> Result<Finished> {
         interrupt::watch();
         self.filter.check()?;
         let (session, recorder) = session::open(&self.source)?;
         self.refuse_source(&session)?;
-        let mut noticed = Findings::default();
-        noticed.extend(&session.findings);
-        noticed.extend(recorder.findings());
-        let (mut count, mut total) = (0u64, 0u64);
-        for item in recorder.recordings() {
-            match item {
-                Ok(recording) if self.filter.wants(&recording) => {
-                    count = count.saturating_add(1);
-                    total = total.saturating_add(recording.bytes);
-                }
-                Ok(_) => {}
-                Err(error) => noticed.add(error.into()),
-            }
-        }
-        if self.dry_run {
-            return self.say_plan(count, total, &noticed);
+        let Asked { bytes: total, noticed, .. } = self.asked(&session, &*recorder);
+        for note in &session.opened.notes {
+            writeln!(stderr(), "note: {note}")?;
         }
         let mut journal =
             Journal::open(&self.out, &self.recipe(&session, &*recorder), self.resume)?;
@@ -130,8 +158,30 @@ impl Extract {
         self.finish(journal, &session, &*recorder, &noticed)
     }
 
-    fn say_plan(&self, recordings: u64, bytes: u64, noticed: &Findings) -> Result<Exit> {
+    /// What the filters ask for, by the index.
+    fn asked(&self, session: &Session, recorder: &dyn Recorder) -> Asked {
+        let mut asked = Asked::default();
+        asked.noticed.extend(&session.findings);
+        asked.noticed.extend(recorder.findings());
+        for item in recorder.recordings() {
+            match item {
+                Ok(recording) if self.filter.wants(&recording) => {
+                    asked.recordings = asked.recordings.saturating_add(1);
+                    asked.bytes = asked.bytes.saturating_add(recording.bytes);
+                }
+                Ok(_) => {}
+                Err(error) => asked.noticed.add(error.into()),
+            }
+        }
+        asked
+    }
+
+    fn say_plan(&self) -> Result<Exit> {
+        self.filter.check()?;
+        let (session, recorder) = session::open(&self.source)?;
+        self.refuse_source(&session)?;
         Journal::check(&self.out, self.resume)?;
+        let Asked { recordings, bytes, noticed } = self.asked(&session, &*recorder);
         if self.output.json {
             print_json(&json!({
                 "schema": "daleel.extract-plan/1", "recordings": recordings, "bytes": bytes,
@@ -242,50 +292,48 @@ impl Extract {
         session: &Session,
         recorder: &dyn Recorder,
         noticed: &Findings,
-    ) -> Result<Exit> {
+    ) -> Result<Finished> {
         let mut own = findings(noticed);
-        let own_counts = counts(noticed);
-        let mut document = json!(null);
-        let mut any = false;
+        let mut all = counts(noticed);
+        let mut summary = json!(null);
         let done = finish_folder(journal, |counts, theirs, their_counts| {
             own.extend(theirs);
-            let mut all = own_counts;
             for (kind, count) in their_counts {
                 let entry = all.entry(kind).or_insert(0u64);
                 *entry = entry.saturating_add(count);
             }
-            any = !all.is_empty();
-            document = self.summary(session, recorder, counts, &own, &all);
-            document.clone()
+            summary = self.summary(session, recorder, counts, &own, &all);
+            summary.clone()
         })?;
+        Ok(Finished { counts: done, finding_counts: all, summary })
+    }
+
+    fn report(&self, finished: &Finished) -> Result<()> {
         if self.output.json {
-            print_json(&document)?;
-        } else {
-            let mut out = out();
+            return print_json(&finished.summary);
+        }
+        let done = &finished.counts;
+        let mut out = out();
+        writeln!(
+            out,
+            "{} clips with {} frames from {} recordings in {}",
+            done.clips,
+            done.frames,
+            done.recordings,
+            self.out.display()
+        )?;
+        if done.other > 0 {
             writeln!(
                 out,
-                "{} clips with {} frames from {} recordings in {}",
-                done.clips,
-                done.frames,
-                done.recordings,
-                self.out.display()
+                "{} entries ({} frames) cannot be played: other.jsonl says why",
+                done.other, done.other_frames
             )?;
-            if done.other > 0 {
-                writeln!(
-                    out,
-                    "{} entries ({} frames) cannot be played: other.jsonl says why",
-                    done.other, done.other_frames
-                )?;
-            }
-            out.flush()?;
-            if let Some(kinds) = document.get("finding_counts").and_then(|kinds| kinds.as_object())
-            {
-                for (kind, count) in kinds {
-                    writeln!(stderr(), "findings ({kind}): {count}; see summary.json")?;
-                }
-            }
         }
-        Ok(if any || done.other > 0 { Exit::Findings } else { Exit::Success })
+        out.flush()?;
+        for (kind, count) in &finished.finding_counts {
+            writeln!(stderr(), "findings ({kind}): {count}; see summary.json")?;
+        }
+        Ok(())
     }
 
     fn summary(

@@ -223,6 +223,9 @@ impl List {
             session.opened.size,
             verdict.layout
         )?;
+        for note in &session.opened.notes {
+            writeln!(out, "note: {note}")?;
+        }
         writeln!(
             out,
             "times: the recorder's own clock, no zone\n\n{:>3}  {:<19}  {:<19}  {:>8}  {:>12}  {:<8}  {:>14}  id",
