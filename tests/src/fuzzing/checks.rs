@@ -77,3 +77,25 @@ pub fn check_cover(mut ranges: Vec<Range<u64>>, whole: Range<u64>) {
     }
     assert_eq!(at, whole.end, "bytes left out at the end: {ranges:?}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_in_any_order_cover_their_whole() {
+        check_cover(vec![4..7, 0..4, 4..4, 7..9], 0..9);
+    }
+
+    #[test]
+    #[should_panic(expected = "counted twice")]
+    fn a_byte_counted_twice_is_found() {
+        check_cover(vec![0..5, 4..9], 0..9);
+    }
+
+    #[test]
+    #[should_panic(expected = "left out")]
+    fn a_byte_left_out_is_found() {
+        check_cover(vec![0..4, 5..9], 0..9);
+    }
+}
