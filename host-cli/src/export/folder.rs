@@ -19,6 +19,8 @@ use super::{
 
 /// Bytes copied at a time.
 const COPY_BYTES: u64 = 4 << 20;
+/// How finely a failing read is narrowed down.
+const FAILING_STEP_BYTES: u64 = 512;
 
 /// The files of one recording below the output folder.
 pub struct Folder<'a> {
@@ -91,13 +93,18 @@ impl Folder<'_> {
         let mut out = self.create(relative)?;
         let mut findings = Vec::new();
         for whole in ranges.iter().flat_map(|range| stream.map.map(range.clone())) {
-            let mut done = 0;
+            let (mut done, mut limit) = (0, COPY_BYTES);
             while let Some(piece) = whole
-                .slice(done, whole.len().saturating_sub(done).min(COPY_BYTES))
+                .slice(done, whole.len().saturating_sub(done).min(limit))
                 .filter(|piece| !piece.is_empty())
             {
                 match stream.source.read(piece) {
                     Ok(bytes) => out.write_all(&bytes)?,
+                    // In small steps, so that only what cannot be read is lost.
+                    Err(_) if piece.len() > FAILING_STEP_BYTES => {
+                        limit = FAILING_STEP_BYTES;
+                        continue;
+                    }
                     Err(error) => findings.push(Finding::at(
                         FindingKind::Hole,
                         piece,

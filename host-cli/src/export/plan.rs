@@ -57,7 +57,7 @@ pub fn plan(
     (from, to): (Option<CivilTime>, Option<CivilTime>),
 ) -> Wanted {
     let mut wanted = Wanted::default();
-    let mut runs: BTreeMap<u32, Run> = BTreeMap::new();
+    let mut runs: BTreeMap<(u32, bool), Run> = BTreeMap::new();
     let walk = Walk::new(stream, recorder.parser(recording), 0..u64::MAX);
     for item in walk {
         if interrupt::arrived() {
@@ -69,7 +69,8 @@ pub fn plan(
         }
         let channel = frame.stream_channel.unwrap_or(0);
         let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
-        let run = runs.entry(channel).or_insert_with(|| Run {
+        let is_still = frame.kind == FrameKind::Still;
+        let run = runs.entry((channel, is_still)).or_insert_with(|| Run {
             pace: Pace::new(ticks, cutting.gap_ms, cutting.follows_through()),
             frames: Vec::new(),
             stamps: Vec::new(),
@@ -88,7 +89,7 @@ pub fn plan(
         run.stamps.push(stamp);
         run.end = frame.end();
     }
-    for (channel, run) in &mut runs {
+    for ((channel, _), run) in &mut runs {
         run.close(*channel, (from, to), &mut wanted);
     }
     wanted

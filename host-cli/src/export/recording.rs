@@ -151,6 +151,9 @@ impl Export<'_> {
                 for unit in &frame.units {
                     self.note_unit(channel, unit);
                 }
+                if matches!(frame.kind, FrameKind::Video | FrameKind::Still) {
+                    self.first_channel.get_or_insert(channel);
+                }
                 let is_wanted = wanted.is_none_or(|wanted| wanted.contains(channel, frame.start()));
                 match frame.kind {
                     FrameKind::Video | FrameKind::Still if is_wanted => {
@@ -242,7 +245,6 @@ impl Export<'_> {
             None => {}
         }
         let channel = frame.stream_channel.unwrap_or(0);
-        self.first_channel.get_or_insert(channel);
         let key = LaneKey { channel, is_still: frame.kind == FrameKind::Still };
         let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
         let cutting = self.options.cutting;

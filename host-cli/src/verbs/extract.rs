@@ -9,7 +9,7 @@ use anyhow::Result;
 use daleel_core::{Findings, Recorder, Recording};
 use serde_json::json;
 
-use super::list::counts;
+use super::list::{counts, report_findings};
 use crate::{
     args::{FilterArgs, OutputArgs, ProgressArgs, SourceArgs},
     exit::{Exit, Failure},
@@ -196,6 +196,7 @@ impl Extract {
             )?;
             out.flush()?;
         }
+        report_findings(&noticed)?;
         Ok(if noticed.is_empty() { Exit::Success } else { Exit::Findings })
     }
 

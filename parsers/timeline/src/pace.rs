@@ -66,7 +66,10 @@ pub struct Pace {
     gap_ms: i64,
     ticks_per_second: i64,
     through_steps: bool,
+    /// The last frame that said something about its time.
     last: Option<Last>,
+    /// Ticks of the last frame, whether it said something or not.
+    at: i64,
     /// Bounds of `clock - ticks`, in ticks, that all frames since the last break allow.
     phase: Option<(i64, i64)>,
     /// The bounds before the last contradiction that was too small to be called a step: it may turn out to be one when the new bounds
@@ -87,6 +90,7 @@ impl Pace {
             ticks_per_second: if ticks_per_second == 0 { 1000 } else { ticks_per_second as i64 },
             through_steps,
             last: None,
+            at: 0,
             phase: None,
             suspect: None,
             still: 0,
@@ -136,7 +140,12 @@ impl Pace {
         }
         stamp.millisecond = time.millisecond;
         self.narrow(&stamp);
-        self.last = Some(Last { second, counter, number, ticks: stamp.ticks });
+        self.at = stamp.ticks;
+        self.last = Some(match self.last {
+            // A frame that says nothing leaves the one before it to compare with.
+            Some(last) if second.is_none() && counter.is_none() => Last { number, ..last },
+            _ => Last { second, counter, number, ticks: stamp.ticks },
+        });
         (pacing, stamp)
     }
 
@@ -273,8 +282,8 @@ impl Pace {
 
     fn restarts_after(&mut self, last: Last, second: Option<i64>, delta: i64) -> (Pacing, Stamp) {
         self.phase = None;
-        let stamp =
-            Stamp { restarted: true, ..Stamp::at(last.ticks.saturating_add(delta), second) };
+        let ticks = self.at.max(last.ticks).saturating_add(delta);
+        let stamp = Stamp { restarted: true, ..Stamp::at(ticks, second) };
         (Pacing::Continues { delta }, stamp)
     }
 

@@ -186,6 +186,14 @@ impl Follower<'_> {
         if !is_answered && !self.belongs(next) {
             return None;
         }
+        if descriptor.count.get() != place {
+            // A pointer that jumps ahead or back within the chain is a damaged pointer if the right cluster is known.
+            if self.members_at(place).next().is_some() {
+                return None;
+            }
+            let found = descriptor.count.get();
+            self.conflict(next, format!("place in the chain is {found}, expected {place}"));
+        }
         if descriptor.channel & 0x0F != self.channel {
             self.conflict(
                 next,
@@ -194,14 +202,6 @@ impl Follower<'_> {
                     descriptor.channel, self.channel
                 ),
             );
-        }
-        if descriptor.count.get() != place {
-            // A pointer that jumps ahead or back within the chain is a damaged pointer if the right cluster is known.
-            if self.members_at(place).next().is_some() {
-                return None;
-            }
-            let found = descriptor.count.get();
-            self.conflict(next, format!("place in the chain is {found}, expected {place}"));
         }
         if descriptor.previous.get() != self.last() {
             let found = descriptor.previous.get();

@@ -8,8 +8,8 @@ use super::{
     chain::Chain,
     fields::{self, Spec},
     layout::{
-        BOOT_SECTORS, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_SECTORS,
-        TableEntry,
+        BOOT_SECTORS, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_BYTES,
+        TABLE_SECTORS, TableEntry,
     },
     log,
     partition::Partition,
@@ -72,9 +72,13 @@ fn table(
 fn partition_table(source: &dyn Source, at: Extent) -> Result<Vec<Structure>, FormatError> {
     let mut found =
         vec![table(source, "partition table", at, fields::TABLE_PURPOSE, fields::TABLE)?];
-    let bytes = source.read(at).map_err(|error| FormatError::read("partition table", error))?;
+    let bytes = source
+        .read(Extent::new(at.offset(), TABLE_BYTES))
+        .or_else(|_| source.read(at))
+        .map_err(|error| FormatError::read("partition table", error))?;
     for (index, (start, _)) in super::layout::parse_table(&bytes).iter().enumerate() {
-        let entry = at.slice(*start as u64, TableEntry::BYTES as u64).unwrap_or(at);
+        let entry =
+            Extent::new(at.offset().saturating_add(*start as u64), TableEntry::BYTES as u64);
         found.push(table(
             source,
             format!("partition table entry {index}"),

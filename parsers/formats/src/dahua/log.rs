@@ -88,11 +88,17 @@ fn read_text(partition: &Partition, area: Extent) -> Result<Option<Text>, Format
     let room = area.len().max(TEXT_OFFSET).saturating_sub(TEXT_OFFSET).min(TEXT_MAX);
     let at = Extent::new(area.offset().saturating_add(TEXT_OFFSET), room);
     let mut text = Text { offset: at.offset(), bytes: Vec::new(), cut: None };
+    let mut limit = STEP;
     loop {
         let done = text.bytes.len() as u64;
-        let Some(step) = at.slice(done, room.saturating_sub(done).min(STEP)) else { break };
+        let Some(step) = at.slice(done, room.saturating_sub(done).min(limit)) else { break };
         let bytes = match source.read(step) {
             Ok(bytes) => bytes,
+            // A sector at a time, as far as it goes.
+            Err(_) if step.len() > SECTOR_BYTES => {
+                limit = SECTOR_BYTES;
+                continue;
+            }
             Err(error) => {
                 text.cut = Some(FormatError::read(STRUCTURE, error));
                 break;

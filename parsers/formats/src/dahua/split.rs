@@ -25,10 +25,11 @@ struct Open {
 }
 
 impl Joiner {
-    /// True when earlier units of this unit's frame are held.
+    /// True when earlier units of this unit's frame are held, or were given out unfinished.
     pub fn continues(&self, header: &Header) -> bool {
         let open = self.open.get(&(header.kind, header.channel));
         open.is_some_and(|open| open.number == header.number)
+            || self.unfinished == Some((header.kind, header.channel, header.number))
     }
 
     /// Takes a unit into the frame it belongs to. A header that is damaged does not begin a split frame, and continues one only where every
@@ -89,7 +90,9 @@ impl Joiner {
 
     /// The next frame that will not be finished any more.
     pub fn finish(&mut self) -> Option<Box<Frame>> {
-        self.open.pop_first().map(|(_, open)| open.unfinished())
+        let ((kind, channel), open) = self.open.pop_first()?;
+        self.unfinished = Some((kind, channel, open.number));
+        Some(open.unfinished())
     }
 }
 

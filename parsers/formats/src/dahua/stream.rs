@@ -66,6 +66,7 @@ impl DhavParser {
     /// True when a unit behind an open end belongs to an earlier generation.
     fn is_older_generation(&self, offset: u64, header: &Header) -> bool {
         self.in_open_end(offset)
+            && header.checksum_holds()
             && header.kind >= 0xFC
             && self.last.is_some_and(|(number, date, milliseconds)| {
                 // A clock that was set back leaves the counter running, even where a frame is lost too.
