@@ -44,9 +44,13 @@ pub struct SourceArgs {
     /// Disk image, any piece of a split image (.001, .dd.000, ...), block device, .dav file, or folder of .dav files
     #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
-    /// ddrescue map of the image: what it calls unreadable or untried is treated as a hole, never as data
+    /// ddrescue map of the image: what it calls unreadable or untried is treated as a hole, never as data. A map beside the image that
+    /// covers it is used without being asked for
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
+    /// Do not use the ddrescue map that lies beside the image (IMAGE.map, ...) and covers it
+    #[arg(long, conflicts_with = "map")]
+    pub no_map: bool,
     /// Read as this family instead of the best verdict (see `identify`)
     #[arg(long, value_name = "NAME")]
     pub family: Option<String>,
@@ -55,8 +59,8 @@ pub struct SourceArgs {
 /// Which recordings.
 #[derive(Debug, Args, Clone, Default)]
 pub struct FilterArgs {
-    /// Only this camera, as the recorder numbers it from 1; may be given several times
-    #[arg(long, value_name = "N")]
+    /// Only this channel, as the recorder numbers it from 1; may be given several times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub channel: Vec<u32>,
     /// Only footage at or after this recorder time (2024-12-07T20:00, no zone)
     #[arg(long, value_name = "TIME")]

@@ -16,8 +16,6 @@ pub enum Exit {
     Unsupported = 3,
     /// The source or the output cannot be opened, read or written, or is refused.
     Input = 4,
-    /// A verification failed.
-    Verification = 5,
     /// The source changed or was lost while it was read.
     SourceLost = 6,
     /// Interrupted; what is done is kept and `--resume` goes on.
@@ -34,7 +32,6 @@ Exit codes:
   2   the command line is wrong
   3   nothing in the source is of a known format
   4   source or output cannot be opened, read or written, or is refused
-  5   a verification failed
   6   the source changed or was lost
   7   interrupted; resumable with --resume
   70  a fault of this program";

@@ -4,11 +4,15 @@
 
 use std::{
     borrow::Cow,
-    io::{BufWriter, StdoutLock, Write, stdout},
+    collections::BTreeMap,
+    io::{BufWriter, StdoutLock, Write, stderr, stdout},
 };
 
 use anyhow::Result;
-use daleel_core::{Extent, Finding, Findings, Reason, Recorder, Recording, StoredValue, Verdict};
+use daleel_core::{
+    Extent, Finding, FindingKind, Findings, Reason, Recorder, Recording, RecordingState,
+    StoredValue, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 /// `[offset, length]` in bytes.
@@ -136,7 +140,7 @@ impl StoredJson {
 pub struct RecordingJson {
     /// Stable name.
     pub id: String,
-    /// Camera from 1, or null.
+    /// Channel from 1, or null.
     pub channel: Option<u32>,
     /// 0 main, 1 sub.
     pub stream: u8,
@@ -199,6 +203,19 @@ pub fn duration_ms(recording: &Recording) -> Option<i64> {
     (length >= 0).then_some(length)
 }
 
+/// What speaks against a recording's index entry, as findings.
+pub fn index_findings(recording: &Recording) -> impl Iterator<Item = Finding> + '_ {
+    let kind = match recording.state {
+        RecordingState::Conflict => FindingKind::DamagedIndex,
+        _ => FindingKind::Interpretation,
+    };
+    recording.reasons.iter().filter(|reason| !reason.supports).map(move |reason| Finding {
+        kind,
+        text: format!("{}: {}", recording.id, reason.text),
+        at: reason.at,
+    })
+}
+
 /// Standard output, buffered.
 pub fn out() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(stdout().lock())
@@ -227,4 +244,20 @@ pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()
+}
+
+/// Prints findings on stderr, where stdout holds lines for a program.
+///
+/// # Errors
+/// When stderr cannot be written.
+pub fn report_findings(noticed: &Findings) -> Result<()> {
+    for finding in noticed.iter() {
+        writeln!(stderr(), "finding ({}): {}", finding.kind, printable(&finding.text))?;
+    }
+    Ok(())
+}
+
+/// Findings by kind, kept in full or not.
+pub fn counts(findings: &Findings) -> BTreeMap<String, u64> {
+    findings.counts().iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
 }

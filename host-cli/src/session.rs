@@ -1,11 +1,15 @@
 //! From the command line's source to an opened recorder: open the image, ask the families, choose.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use daleel_core::{Family, Findings, Input, Recorder, Verdict};
 use daleel_formats::{FAMILIES, identify};
-use daleel_image::{Opened, Partition, volumes};
+use daleel_image::{Opened, Partition, RescueMap, volumes};
 
 use crate::{
     args::SourceArgs,
@@ -39,8 +43,18 @@ impl Session {
     ///
     /// # Errors
     /// When the source or its map cannot be opened.
-    pub fn open(path: &Path, map: Option<&Path>) -> Result<Self> {
-        let opened = daleel_image::open(path, map).context("the source cannot be opened")?;
+    pub fn open(args: &SourceArgs) -> Result<Self> {
+        let beside = map_beside(args);
+        let map = args.map.as_deref().or(beside.as_deref());
+        let mut opened =
+            daleel_image::open(&args.source, map).context("the source cannot be opened")?;
+        if let Some(beside) = &beside {
+            let text = format!(
+                "{} lies beside the image and covers it: it is used (--no-map to leave it)",
+                beside.display()
+            );
+            opened.notes.push(text);
+        }
         let (inputs, partitions, findings) = match &opened.input {
             Input::Volume(volume) => {
                 let (volumes, partitions, findings) = volumes(volume.source.clone());
@@ -92,6 +106,54 @@ impl Session {
     }
 }
 
+/// The map beside an image, if no other is asked for and it covers just this image.
+fn map_beside(args: &SourceArgs) -> Option<PathBuf> {
+    if args.map.is_some() || args.no_map {
+        return None;
+    }
+    let path = daleel_image::map_beside(&args.source)?;
+    let covers = RescueMap::read(&path).ok()?.len() == fs::metadata(&args.source).ok()?.len();
+    covers.then_some(path)
+}
+
+/// Notices when a source changes or goes away while it is read.
+pub struct SourceWatch {
+    files: Vec<(PathBuf, Option<FileState>)>,
+}
+
+/// Length and time of change of a regular file; of a device only that it is there.
+type FileState = Option<(u64, Option<SystemTime>)>;
+
+/// Files of a large folder are not watched one by one.
+const WATCHED_MAX: usize = 1024;
+
+impl SourceWatch {
+    /// Watches the files of a source.
+    pub fn new(opened: &Opened) -> Self {
+        let files = opened.paths.iter().take(WATCHED_MAX);
+        Self { files: files.map(|path| (path.clone(), state(path))).collect() }
+    }
+
+    /// Says when something is not as it was.
+    ///
+    /// # Errors
+    /// [`Exit::SourceLost`].
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.files.iter().find(|(path, before)| state(path) != *before) {
+            Some((path, _)) => {
+                let text = format!("{} changed or was lost while it was read", path.display());
+                Err(Failure::new(Exit::SourceLost, text))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn state(path: &Path) -> Option<FileState> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(metadata.is_file().then(|| (metadata.len(), metadata.modified().ok())))
+}
+
 /// Refuses a family that does not exist.
 ///
 /// # Errors
@@ -129,7 +191,7 @@ fn drop_shadows(layers: &mut Vec<Layer>) {
 /// # Errors
 /// As [`Session::open`] and [`Session::recorder`].
 pub fn open(args: &SourceArgs) -> Result<(Session, Box<dyn Recorder>)> {
-    let session = Session::open(&args.source, args.map.as_deref())?;
+    let session = Session::open(args)?;
     let recorder = session.recorder(args.family.as_deref())?;
     Ok((session, recorder))
 }

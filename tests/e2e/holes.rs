@@ -143,8 +143,13 @@ fn what_the_map_calls_unread_is_never_footage() {
     assert!(source["notes"].to_string().contains("bytes unreadable"), "{source}");
     assert!(total > 0 && source["description"].to_string().contains("map"));
 
-    // Without the map nobody can know; identify points at it.
+    // A map that lies beside the image and covers it is used without being asked for, unless it is refused; then identify points at it.
     let identify = evidence.run(&["identify", "rescued.dd"]).ends_with_any_of(&[0, 1]);
+    assert!(
+        identify.stdout.contains("rescued.map lies beside the image and covers it: it is used")
+    );
+    assert!(identify.stdout.contains("bytes unreadable"));
+    let identify = evidence.run(&["identify", "rescued.dd", "--no-map"]).ends_with_any_of(&[0, 1]);
     assert!(identify.stdout.contains("rescued.map looks like the map of this image"));
 }
 

@@ -59,7 +59,7 @@ fn check() -> Result<()> {
 }
 
 fn bench(arguments: &[String]) -> Result<()> {
-    let mut command = vec!["bench", "--package", "daleel-tests", "--bench", "bench", "--"];
+    let mut command = vec!["bench", "--package", "daleel-tests", "--bench", "peers", "--"];
     command.extend(arguments.iter().map(String::as_str));
     cargo(&command)
 }

@@ -19,7 +19,7 @@ use crate::output::ReasonJson;
 /// Whose footage something is, and how well that is known.
 #[derive(Clone, Debug)]
 pub struct Attribution {
-    /// Camera, from 1.
+    /// Channel, from 1.
     pub channel: Option<u32>,
     /// Grade.
     pub grade: Grade,
@@ -118,7 +118,7 @@ impl Closing<'_> {
             Outcome::Playable(digest) => {
                 let native =
                     if self.native { Some(native.write(&ended.stem, &mut closed)?) } else { None };
-                let sound = Sound {
+                let sound = ClipSound {
                     muxed: self.clip.muxed_audio,
                     beside: &self.clip.side_audio,
                     first_tick: self.clip.first_tick,
@@ -178,7 +178,7 @@ impl Native<'_> {
 }
 
 /// The sound of a clip.
-struct Sound<'a> {
+struct ClipSound<'a> {
     muxed: Option<(Codec, Option<u32>, i64)>,
     beside: &'a [SideAudio],
     first_tick: i64,
@@ -205,7 +205,7 @@ impl Ended<'_> {
         digest: Digested,
         sets: &ParameterSets,
         native: Option<(String, String)>,
-        sound: &Sound<'_>,
+        sound: &ClipSound<'_>,
         closed: &mut Closed,
     ) -> Result<()> {
         let relative = format!("{}.mp4", self.stem);

@@ -5,6 +5,7 @@
 //! it and it is removed.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
@@ -21,8 +22,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Failure},
-    output::{FindingJson, findings},
-    verbs::list::counts,
+    output::{FindingJson, counts, findings},
 };
 
 /// The working folder inside the output folder.
@@ -72,7 +72,7 @@ impl RecordingDone {
 pub struct Journal {
     out: PathBuf,
     file: File,
-    done: Vec<String>,
+    done: HashSet<String>,
 }
 
 impl Journal {
@@ -113,7 +113,7 @@ impl Journal {
         fs::write(work.join("recipe.json"), recipe)?;
         let file =
             OpenOptions::new().append(true).create_new(true).open(work.join("journal.jsonl"))?;
-        Ok(Self { out: out.to_owned(), file, done: Vec::new() })
+        Ok(Self { out: out.to_owned(), file, done: HashSet::new() })
     }
 
     fn take_up(out: &Path, recipe: &str) -> Result<Self> {
@@ -128,16 +128,19 @@ impl Journal {
             .into());
         }
         let path = work.join("journal.jsonl");
-        let mut done = Vec::new();
+        let mut done = HashSet::new();
         let mut known = std::collections::BTreeSet::new();
         let mut whole = 0u64;
-        for line in BufReader::new(File::open(&path)?).lines() {
-            let line = line?;
+        let mut reader = BufReader::new(File::open(&path)?);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
             // A last line that was cut short belongs to a recording that is done again.
-            let Ok(entry) = serde_json::from_str::<RecordingDone>(&line) else { break };
-            whole = whole.saturating_add(line.len() as u64).saturating_add(1);
-            known.extend(entry.files.into_iter().map(|file| file.path));
-            done.push(entry.recording);
+            let entry = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok());
+            let Some(RecordingDone { recording, files, .. }) = entry else { break };
+            whole = whole.saturating_add(line.len() as u64);
+            known.extend(files.into_iter().map(|file| file.path));
+            done.insert(recording);
+            line.clear();
         }
         let file = OpenOptions::new().append(true).open(&path)?;
         file.set_len(whole)?;
@@ -147,7 +150,7 @@ impl Journal {
 
     /// True when a recording was finished by an earlier run.
     pub fn is_done(&self, recording: &str) -> bool {
-        self.done.iter().any(|done| done == recording)
+        self.done.contains(recording)
     }
 
     /// Notes a finished recording.

@@ -1,13 +1,16 @@
 //! One camera's frames within a recording: where a clip begins and ends, and what becomes of it.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, path::PathBuf};
 
 use daleel_core::{CivilTime, Codec, Extents, Frame, FrameState, Ranges, Reason, StoredValue};
 use daleel_media::{Change, Mp4Options, Mp4Writer, MuxError, ParameterSets, VideoTrack};
 use daleel_timeline::{Pace, Pacing, Stamp};
 use smallvec::SmallVec;
 
-use super::{frames::FramesFile, hashed::HashedFile};
+use super::{
+    frames::{FramesFile, KnownTimes},
+    hashed::HashedFile,
+};
 
 /// Most frames of a clip: the tables of an .mp4 are held in memory until it ends. Ten thousand seconds at 25 frames a second.
 pub const CLIP_FRAMES_MAX: usize = 250_000;
@@ -116,19 +119,14 @@ pub struct Clip {
     pub usual_ticks: i64,
 }
 
-/// Makes the files of a clip.
-pub trait MakeFiles {
-    /// The unfinished .mp4.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    fn mp4(&self) -> std::io::Result<HashedFile>;
-
-    /// The unfinished frames file.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    fn frames(&self) -> std::io::Result<FramesFile>;
+/// Where the unfinished files of a clip go.
+pub struct Parts {
+    /// The .mp4.
+    pub mp4: PathBuf,
+    /// The frames file.
+    pub frames: PathBuf,
+    /// Times that are known already.
+    pub known: KnownTimes,
 }
 
 /// Why a frame does not go on with the clip in hand.
@@ -175,6 +173,10 @@ pub struct Lane {
     moved: Option<(i64, u32)>,
     /// Stored counter of the last video frame, for placing sound.
     pub last_counter: Option<u64>,
+    /// Stamp of the last picture.
+    pub last_second: Option<CivilTime>,
+    /// How often frame numbers jumped where no key frame explains it.
+    pub jumps: u64,
 }
 
 impl Lane {
@@ -190,6 +192,8 @@ impl Lane {
             reference_missing: None,
             moved: None,
             last_counter: None,
+            last_second: None,
+            jumps: 0,
         }
     }
 
@@ -286,7 +290,7 @@ impl Lane {
         &mut self,
         frame: &Frame,
         begins: Option<Reason>,
-        make: &impl MakeFiles,
+        parts: &Parts,
     ) -> anyhow::Result<()> {
         if self.sets.codec() != frame.codec {
             self.sets = ParameterSets::new(frame.codec);
@@ -297,7 +301,10 @@ impl Lane {
             }
             (None, Codec::H264 | Codec::H265 | Codec::Mpeg4 | Codec::Mjpeg) => {
                 let video = VideoTrack { codec: frame.codec, timescale: self.ticks_per_second };
-                Target::Playable(Box::new(Mp4Writer::new(make.mp4()?, Mp4Options { video })?))
+                Target::Playable(Box::new(Mp4Writer::new(
+                    HashedFile::create(&parts.mp4)?,
+                    Mp4Options { video },
+                )?))
             }
             (None, codec) => Target::Other(
                 "codec",
@@ -318,7 +325,11 @@ impl Lane {
             codec: frame.codec,
             sets: ParameterSets::new(frame.codec),
             stated_size: frame.size,
-            frames: make.frames()?,
+            frames: FramesFile::new(
+                HashedFile::create(&parts.frames)?,
+                i64::from(self.ticks_per_second),
+                parts.known.clone(),
+            ),
             count: 0,
             first_tick: 0,
             last_stamp: None,
@@ -383,6 +394,7 @@ impl Lane {
         clip.last_stamp = Some(stamp);
         self.last_number = frame.number;
         self.last_counter = frame.time.counter.map(|counter| counter.value);
+        self.last_second = frame.time.second.or(self.last_second);
         Ok(note)
     }
 
@@ -393,6 +405,7 @@ impl Lane {
             && !frame.key
             && self.reference_missing.is_none()
         {
+            self.jumps = self.jumps.saturating_add(1);
             self.reference_missing = Some(Cow::Owned(format!(
                 "frame number {number} follows {last}: frames are missing before it"
             )));

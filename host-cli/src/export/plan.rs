@@ -14,7 +14,7 @@ use crate::interrupt;
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     ranges: BTreeMap<u32, Vec<Range<u64>>>,
-    /// Times of the wanted frames, by their place in the stream: a part of a recording gives a frame the time that the whole gives it.
+    /// Times of the wanted frames, by their place in the stream, with the frames around the wanted part taken into account.
     pub times: KnownTimes,
 }
 

@@ -13,12 +13,10 @@ use smallvec::SmallVec;
 use super::{
     close::{Attribution, Closing},
     folder::Folder,
-    frames::{FramesFile, KnownTimes},
-    hashed::HashedFile,
+    frames::KnownTimes,
     journal::RecordingDone,
     lane::{
-        CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, MakeFiles, SideAudio,
-        Target,
+        CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, Parts, SideAudio, Target,
     },
     plan::Wanted,
     sound::Alone,
@@ -26,12 +24,20 @@ use super::{
 use crate::{
     exit::{Exit, Failure},
     interrupt,
+    output::index_findings,
 };
 
+/// Sound whose stamp is further than this from the last picture's is not given to that picture's clip at once.
+const SOUND_FOLLOWS_MS: u64 = 1000;
 /// Sound more than this before the first picture does not belong to the clip.
 const SOUND_BEFORE_MS: i64 = 2000;
 /// Sound whose counter is further from the picture's than this is placed by order instead.
 const SOUND_APART_MS: i64 = 10_000;
+
+/// Clips in hand at a time.
+const LANES_MAX: usize = 32;
+/// Frames whose clock is further from the index than this are said to be so: a camera's clock is not the recorder's.
+const CLOCK_APART_MS: u64 = 5000;
 
 /// What to write.
 #[derive(Clone, Debug)]
@@ -45,7 +51,7 @@ pub struct Options {
 }
 
 /// A sound frame waiting for its picture.
-struct Sound {
+struct WaitingSound {
     at: u64,
     end: u64,
     payload: Ranges,
@@ -65,25 +71,6 @@ struct LaneKey {
     is_still: bool,
 }
 
-/// Where the unfinished files of a clip go.
-struct Parts {
-    mp4: PathBuf,
-    frames: PathBuf,
-    ticks_per_second: i64,
-    known: KnownTimes,
-}
-
-impl MakeFiles for Parts {
-    fn mp4(&self) -> std::io::Result<HashedFile> {
-        HashedFile::create(&self.mp4)
-    }
-
-    fn frames(&self) -> std::io::Result<FramesFile> {
-        let out = HashedFile::create(&self.frames)?;
-        Ok(FramesFile::new(out, self.ticks_per_second, self.known.clone()))
-    }
-}
-
 struct Export<'a> {
     recording: &'a Recording,
     stream: &'a Stream,
@@ -91,11 +78,13 @@ struct Export<'a> {
     folder: Folder<'a>,
     lanes: BTreeMap<LaneKey, Lane>,
     /// Sound without a picture so far, by stream channel.
-    waiting: BTreeMap<u32, Vec<Sound>>,
+    waiting: BTreeMap<u32, Vec<WaitingSound>>,
     /// Units of each stream channel, neighbours joined: for the native files.
     units: BTreeMap<u32, Vec<Range<u64>>>,
     first_channel: Option<u32>,
     known: KnownTimes,
+    /// True once the clocks of the index and of the frames were compared.
+    compared: bool,
     /// Frames whose own payload check holds, and does not.
     checks: (u64, u64),
     findings: Findings,
@@ -125,10 +114,14 @@ pub fn export(
         units: BTreeMap::new(),
         first_channel: None,
         known: wanted.map(|wanted| wanted.times.clone()).unwrap_or_default(),
+        compared: false,
         checks: (0, 0),
         findings: Findings::default(),
         done: RecordingDone::new(recording),
     };
+    for finding in index_findings(recording) {
+        export.findings.add(finding);
+    }
     // The parser starts at the beginning even when the wanted part does not: what it has learnt there counts.
     let end = wanted.map_or(u64::MAX, |wanted| wanted.span().end);
     let mut walk = Walk::new(stream, recorder.parser(recording), 0..end);
@@ -140,7 +133,7 @@ pub fn export(
         export.item(item, &walk, wanted)?;
         position(walk.offset());
     }
-    export.finish()
+    export.finish(&walk)
 }
 
 impl Export<'_> {
@@ -239,6 +232,7 @@ impl Export<'_> {
                 return Ok(());
             }
         };
+        self.compare_clocks(frame);
         match frame.check {
             Some(true) => self.checks.0 = self.checks.0.saturating_add(1),
             Some(false) => self.checks.1 = self.checks.1.saturating_add(1),
@@ -248,6 +242,9 @@ impl Export<'_> {
         let key = LaneKey { channel, is_still: frame.kind == FrameKind::Still };
         let ticks = frame.time.counter.map_or(1000, |counter| counter.ticks_per_second);
         let cutting = self.options.cutting;
+        if !self.lanes.contains_key(&key) {
+            self.make_room()?;
+        }
         let mut lane = self.lanes.remove(&key).unwrap_or_else(|| Lane::new(cutting, ticks));
         let Followed { stamp, cut, step_ms } = lane.follow(frame, &payload);
         if let Some(milliseconds) = step_ms {
@@ -263,13 +260,12 @@ impl Export<'_> {
                 at: self.stream.map.map(frame.start()..frame.end()).first().copied(),
             });
             let id = self.clip_id(frame);
-            let files = Parts {
+            let parts = Parts {
                 mp4: self.folder.part(&id, "mp4"),
                 frames: self.folder.part(&id, "frames"),
-                ticks_per_second: i64::from(lane.ticks_per_second()),
                 known: self.known.clone(),
             };
-            lane.begin(frame, begins, &files)?;
+            lane.begin(frame, begins, &parts)?;
         }
         if let Some(why) = &frame.encrypted
             && lane.clip.as_ref().is_some_and(|clip| clip.count == 0)
@@ -300,8 +296,36 @@ impl Export<'_> {
         Ok(())
     }
 
+    /// Every clip in hand keeps files open. A stream that names more channels than any recorder has ends the one that was longest without
+    /// a frame.
+    fn make_room(&mut self) -> Result<()> {
+        if self.lanes.len() < LANES_MAX {
+            return Ok(());
+        }
+        let end = |lane: &Lane| lane.clip.as_ref().map_or(0, |clip| clip.range.end);
+        let idle = self.lanes.iter().min_by_key(|(_, lane)| end(lane)).map(|(key, _)| *key);
+        if let Some(mut lane) = idle.and_then(|key| self.lanes.remove(&key)) {
+            self.close_clip(&mut lane, None)?;
+        }
+        Ok(())
+    }
+
     fn clip_id(&self, frame: &Frame) -> String {
         format!("{}+{:x}", self.recording.id, frame.start())
+    }
+
+    /// On recorders of network cameras the frames can carry the camera's clock and the index the recorder's: both are kept, the difference is
+    /// said.
+    fn compare_clocks(&mut self, frame: &Frame) {
+        let Some((index, own)) = self.recording.start.zip(frame.time.second) else { return };
+        let is_first = !std::mem::replace(&mut self.compared, true);
+        let apart = own.millis().saturating_sub(index.millis());
+        if is_first && apart.unsigned_abs() > CLOCK_APART_MS && self.known.is_empty() {
+            let text = format!(
+                "the first frame is dated {own}, the index says {index}: the frames' own clock is used"
+            );
+            self.note(FindingKind::Interpretation, frame.start()..frame.end(), text);
+        }
     }
 
     fn note_step(&mut self, frame: &Frame, milliseconds: i64) {
@@ -330,7 +354,7 @@ impl Export<'_> {
     fn sound(&mut self, frame: &Frame, walk: &Walk<'_>) -> Result<()> {
         let channel = frame.stream_channel.unwrap_or(0);
         let format = frame.audio;
-        let sound = Sound {
+        let sound = WaitingSound {
             at: frame.start(),
             end: frame.end(),
             payload: frame.payload.clone(),
@@ -342,13 +366,25 @@ impl Export<'_> {
             record: self.record(frame),
             time: frame.time.second,
         };
+        let follows = self.follows_picture(channel, sound.time);
         self.waiting.entry(channel).or_default().push(sound);
-        self.release(channel, walk)?;
+        // Sound of another time than the last picture's waits for the next picture: a new clip may begin with it.
+        if follows {
+            self.release(channel, walk)?;
+        }
         // Sound that finds no picture is written in pieces, so that it never fills the memory.
         if self.waiting.get(&channel).is_some_and(|waiting| waiting.len() >= CLIP_FRAMES_MAX) {
             self.write_sound_alone(channel)?;
         }
         Ok(())
+    }
+
+    fn follows_picture(&self, channel: u32, time: Option<CivilTime>) -> bool {
+        let key = LaneKey { channel, is_still: false };
+        let picture = self.lanes.get(&key).and_then(|lane| lane.last_second);
+        picture.zip(time).is_none_or(|(picture, sound)| {
+            sound.millis().abs_diff(picture.millis()) <= SOUND_FOLLOWS_MS
+        })
     }
 
     /// Gives waiting sound to the clip in hand.
@@ -373,7 +409,12 @@ impl Export<'_> {
     }
 
     /// Puts one sound frame into a clip; false when its time lies too far before the clip.
-    fn give_sound(&mut self, lane: &mut Lane, sound: &Sound, walk: &Walk<'_>) -> Result<bool> {
+    fn give_sound(
+        &mut self,
+        lane: &mut Lane,
+        sound: &WaitingSound,
+        walk: &Walk<'_>,
+    ) -> Result<bool> {
         let ticks = i64::from(lane.ticks_per_second());
         let apart = lane.last_counter.zip(sound.counter).and_then(|(picture, sound_at)| {
             let modulus = i64::try_from(sound.modulus).ok().filter(|modulus| *modulus > 0)?;
@@ -439,7 +480,7 @@ impl Export<'_> {
         let Some(first) = waiting.first() else { return Ok(()) };
         let conflict = self.channel_conflict(channel, first.at..first.end);
         let alone = Alone {
-            id: format!("{}+{:x}a", self.recording.id, first.at),
+            id: format!("{}+{:x}.sound", self.recording.id, first.at),
             codec: first.codec,
             units: waiting.iter().map(|sound| sound.at..sound.end).collect(),
             frames: waiting.into_iter().map(|sound| (sound.record, sound.time)).collect(),
@@ -519,7 +560,19 @@ impl Export<'_> {
         self.folder.remove(&self.done.files);
     }
 
-    fn finish(mut self) -> Result<RecordingDone> {
+    fn finish(mut self, walk: &Walk<'_>) -> Result<RecordingDone> {
+        let jumps = self.lanes.values().fold(0u64, |sum, lane| sum.saturating_add(lane.jumps));
+        if jumps > 0 {
+            let text = format!(
+                "frame numbers jump {jumps} times without a key frame: frames are missing there"
+            );
+            self.note(FindingKind::DamagedFrame, 0..1, text);
+        }
+        // What sounds behind the last picture belongs to its clip.
+        let channels: Vec<u32> = self.waiting.keys().copied().collect();
+        for channel in channels {
+            self.release(channel, walk)?;
+        }
         let lanes = std::mem::take(&mut self.lanes);
         for (_, mut lane) in lanes {
             self.close_clip(&mut lane, None)?;

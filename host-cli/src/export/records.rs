@@ -13,7 +13,7 @@ pub struct ClipJson {
     pub id: String,
     /// The .mp4, relative to the output folder.
     pub file: String,
-    /// Camera from 1, or null.
+    /// Channel from 1, or null.
     pub channel: Option<u32>,
     /// 0 main, 1 sub.
     pub stream: u8,
@@ -82,7 +82,7 @@ pub struct OtherJson {
     pub kind: String,
     /// Why, in a sentence.
     pub reason: String,
-    /// Camera from 1, or null.
+    /// Channel from 1, or null.
     pub channel: Option<u32>,
     /// 0 main, 1 sub.
     pub stream: u8,

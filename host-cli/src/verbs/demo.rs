@@ -101,12 +101,15 @@ fn heading(text: &str) -> Result<()> {
 
 impl Identify {
     fn of(source: PathBuf) -> Self {
-        Self::new(SourceArgs { source, map: None, family: None })
+        Self::new(SourceArgs { source, map: None, no_map: false, family: None })
     }
 }
 
 impl List {
     fn of(source: PathBuf) -> Self {
-        Self::new(SourceArgs { source, map: None, family: None }, FilterArgs::default())
+        Self::new(
+            SourceArgs { source, map: None, no_map: false, family: None },
+            FilterArgs::default(),
+        )
     }
 }

@@ -6,20 +6,21 @@ use std::{
 };
 
 use anyhow::Result;
-use daleel_core::{Findings, Recorder, Recording};
+use daleel_core::{Extent, Findings, Input, Recorder, Recording};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use super::list::{counts, report_findings};
+use crate::export::hashed::hex;
 use crate::{
     args::{FilterArgs, OutputArgs, ProgressArgs, SourceArgs},
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, classify},
     export::{
         ClockStep, Counts, Cutting, Journal, Options, RecordingDone, export, finish_folder, plan,
     },
     interrupt,
-    output::{FindingJson, VerdictJson, facts, findings, out, print_json},
+    output::{FindingJson, VerdictJson, counts, facts, findings, out, print_json, report_findings},
     progress::Progress,
-    session::{self, Session},
+    session::{self, Session, SourceWatch},
 };
 
 /// Write the listed recordings as playable clips with the place of every frame
@@ -92,7 +93,7 @@ impl Extract {
     /// An extraction with default options, for `demo`.
     pub fn of(source: PathBuf, out: PathBuf) -> Self {
         Self {
-            source: SourceArgs { source, map: None, family: None },
+            source: SourceArgs { source, map: None, no_map: false, family: None },
             out,
             filter: FilterArgs::default(),
             native: false,
@@ -133,6 +134,7 @@ impl Extract {
         }
         let mut journal =
             Journal::open(&self.out, &self.recipe(&session, &*recorder), self.resume)?;
+        let watch = SourceWatch::new(&session.opened);
         let mut progress = Progress::new(self.progress.progress, "extract", total);
         let mut before = 0u64;
         let mut found = noticed.counts().values().sum::<u64>();
@@ -145,6 +147,7 @@ impl Extract {
                 });
                 match done {
                     Ok(done) => {
+                        watch.check().map_err(|failure| self.stopped(failure.into()))?;
                         found = found.saturating_add(done.finding_counts.values().sum());
                         journal.add(&done)?;
                     }
@@ -251,7 +254,8 @@ impl Extract {
     fn recipe(&self, session: &Session, recorder: &dyn Recorder) -> String {
         json!({
             "source": absolute_path(&self.source.source), "size": session.opened.size,
-            "layout": recorder.verdict().layout, "parameters": self.parameters(),
+            "layout": recorder.verdict().layout, "content": fingerprint(session, recorder),
+            "parameters": self.parameters(),
             "version": env!("CARGO_PKG_VERSION"),
         })
         .to_string()
@@ -276,14 +280,20 @@ impl Extract {
 
     fn stopped(&self, error: anyhow::Error) -> anyhow::Error {
         match error.downcast::<Failure>() {
-            Ok(failure) if failure.exit == Exit::Interrupted => failure
+            Ok(failure) if matches!(failure.exit, Exit::Interrupted | Exit::SourceLost) => failure
                 .hint(format!(
                     "what is done is kept; go on with the same command and --resume ({})",
                     self.out.display()
                 ))
                 .into(),
             Ok(failure) => failure.into(),
-            Err(error) => error,
+            Err(error) => {
+                let (exit, _) = classify(&error);
+                let text = format!("{error:#}");
+                Failure::new(exit, text)
+                    .hint("what is done is kept; when the cause is mended, go on with the same command and --resume")
+                    .into()
+            }
         }
     }
 
@@ -364,6 +374,35 @@ impl Extract {
             "findings": findings,
         })
     }
+}
+
+/// A digest that tells one source from another of the same size: its first bytes, what its index lists, and the first bytes of some
+/// recordings.
+fn fingerprint(session: &Session, recorder: &dyn Recorder) -> String {
+    const SAMPLE_BYTES: u64 = 4096;
+    const SAMPLES: usize = 64;
+    let mut digest = Sha256::new();
+    if let Input::Volume(volume) = &session.opened.input {
+        let start = volume.source.read(Extent::new(0, SAMPLE_BYTES.min(volume.source.len())));
+        digest.update(start.unwrap_or_default());
+    }
+    for (n, recording) in recorder.recordings().flatten().enumerate() {
+        digest.update(&recording.id);
+        for value in &recording.stored {
+            digest.update(value.hex());
+        }
+        digest.update(recording.bytes.to_le_bytes());
+        if let Ok(stream) = recorder
+            .stream(&recording)
+            .map_err(drop)
+            .and_then(|s| if n < SAMPLES { Ok(s) } else { Err(()) })
+        {
+            for extent in stream.map.map(0..SAMPLE_BYTES.saturating_mul(16)) {
+                digest.update(stream.source.read(extent).unwrap_or_default());
+            }
+        }
+    }
+    hex(&digest.finalize())
 }
 
 fn absolute_path(path: &Path) -> String {

@@ -76,7 +76,7 @@ impl Identify {
     /// When the source cannot be opened, or nothing on it is recognised.
     pub fn run(self) -> Result<Exit> {
         check_family(self.source.family.as_deref())?;
-        let session = Session::open(&self.source.source, self.source.map.as_deref())?;
+        let session = Session::open(&self.source)?;
         let wanted = |name: &str| self.source.family.as_deref().is_none_or(|family| family == name);
         let layers = session
             .layers
@@ -90,8 +90,8 @@ impl Identify {
                 )
             })
             .collect::<Vec<_>>();
-        let beside =
-            daleel_image::map_beside(&self.source.source).filter(|_| self.source.map.is_none());
+        let used = session.opened.description.contains("map");
+        let beside = daleel_image::map_beside(&self.source.source).filter(|_| !used);
         let answer = Answer {
             schema: "daleel.identify/1",
             source: self.source.source.display().to_string(),

@@ -1,9 +1,6 @@
 //! `daleel list`.
 
-use std::{
-    collections::BTreeMap,
-    io::{Write, stderr},
-};
+use std::{collections::BTreeMap, io::Write};
 
 use anyhow::Result;
 use daleel_core::{Findings, Recorder, Recording};
@@ -13,8 +10,8 @@ use crate::{
     args::{FilterArgs, SourceArgs},
     exit::Exit,
     output::{
-        FindingJson, RecordingJson, VerdictJson, duration_ms, duration_text, findings, out,
-        print_json, printable,
+        FindingJson, RecordingJson, VerdictJson, counts, duration_ms, duration_text, findings,
+        index_findings, out, print_json, printable, report_findings,
     },
     session,
 };
@@ -151,6 +148,7 @@ impl List {
             match item {
                 Ok(recording) if self.filter.wants(&recording) => {
                     totals.add(&recording);
+                    index_findings(&recording).for_each(|finding| noticed.add(finding));
                     show(&recording)?;
                 }
                 Ok(_) => {}
@@ -256,7 +254,9 @@ impl List {
             totals.bytes,
             duration_text(totals.duration_ms)
         )?;
-        for (channel, own) in &totals.by_channel {
+        let mut channels: Vec<_> = totals.by_channel.iter().collect();
+        channels.sort_by_key(|(channel, _)| channel.parse::<u32>().unwrap_or(u32::MAX));
+        for (channel, own) in channels {
             writeln!(
                 out,
                 "  channel {channel}: {} recordings, {} bytes, {}",
@@ -271,20 +271,4 @@ impl List {
         out.flush()?;
         Ok(())
     }
-}
-
-/// Prints findings on stderr, where stdout holds lines for a program.
-///
-/// # Errors
-/// When stderr cannot be written.
-pub fn report_findings(noticed: &Findings) -> Result<()> {
-    for finding in noticed.iter() {
-        writeln!(stderr(), "finding ({}): {}", finding.kind, printable(&finding.text))?;
-    }
-    Ok(())
-}
-
-/// Findings by kind, kept in full or not.
-pub fn counts(findings: &Findings) -> BTreeMap<String, u64> {
-    findings.counts().iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
 }

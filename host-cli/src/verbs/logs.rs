@@ -6,11 +6,10 @@ use anyhow::Result;
 use daleel_core::{Findings, LogEvent};
 use serde::Serialize;
 
-use super::list::report_findings;
 use crate::{
     args::SourceArgs,
     exit::Exit,
-    output::{FindingJson, findings, out, print_json, printable},
+    output::{FindingJson, findings, out, print_json, printable, report_findings},
     session,
 };
 

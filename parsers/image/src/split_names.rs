@@ -9,6 +9,11 @@ const DIGITS: std::ops::RangeInclusive<usize> = 2..=6;
 /// Shortest and longest alphabetic suffix.
 const LETTERS: std::ops::RangeInclusive<usize> = 2..=4;
 
+/// Endings of files that lie beside an image, or are one: no numbers.
+const ENDINGS: [&str; 14] = [
+    "bin", "csv", "dav", "db", "dd", "idx", "img", "iso", "json", "log", "map", "raw", "txt", "xml",
+];
+
 /// Symbols a suffix is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Symbols {
@@ -22,7 +27,9 @@ impl Symbols {
         if bytes.iter().all(u8::is_ascii_digit) && DIGITS.contains(&bytes.len()) {
             return Some(Self::Digits);
         }
-        let letters = bytes.iter().all(u8::is_ascii_lowercase) && LETTERS.contains(&bytes.len());
+        let letters = bytes.iter().all(u8::is_ascii_lowercase)
+            && LETTERS.contains(&bytes.len())
+            && !ENDINGS.contains(&suffix);
         letters.then_some(Self::Letters)
     }
 
@@ -103,6 +110,12 @@ impl Counting {
         let mut counting = Self { symbols, width, widening, first: 0 };
         counting.number(given)?;
         let from_zero = same.iter().any(|s| counting.number(s) == Some(0));
+        // Most endings are letters too: without one of the first pieces they are no numbers.
+        if symbols == Symbols::Letters
+            && !same.iter().any(|s| counting.number(s).is_some_and(|number| number < 4))
+        {
+            return None;
+        }
         // Without piece 0, numbers are taken to start at 1; letters always start at `aa`.
         counting.first = u64::from(symbols == Symbols::Digits && !from_zero);
         Some(counting)
@@ -184,7 +197,7 @@ mod tests {
         assert_eq!(numbers("1000", &["999", "1000", "001"]), [Some(999), Some(1000), Some(1)]);
         assert_eq!(numbers("aa", &["aa", "ab", "ba"]), [Some(0), Some(1), Some(26)]);
         assert_eq!(numbers("89", &["89", "9000", "9001"]), [Some(89), Some(90), Some(91)]);
-        assert_eq!(numbers("yz", &["yz", "zaaa"]), [Some(649), Some(650)]);
+        assert_eq!(numbers("yz", &["aa", "yz", "zaaa"]), [Some(0), Some(649), Some(650)]);
         assert_eq!(numbers("zz", &["zz", "aa"]), [Some(675), Some(0)]);
     }
 
@@ -201,7 +214,8 @@ mod tests {
             numbers("001", &["001", "01", "0001", "txt", "1"]),
             [Some(1), None, None, None, None]
         );
-        for suffix in ["", "1", "E01", "AA", "a1", "1234567", "abcde", "é"] {
+        // Endings of files are letters too.
+        for suffix in ["img", "map", "out", "", "1", "E01", "AA", "a1", "1234567", "abcde", "é"] {
             assert_eq!(Counting::find(suffix, &[suffix]), None, "{suffix}");
         }
     }

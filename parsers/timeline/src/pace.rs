@@ -5,6 +5,8 @@
 
 use daleel_core::StoredTime;
 
+use crate::resolve::narrowed;
+
 /// How far a counter may be off the stamps before it is taken for a moved clock, in milliseconds. Below it the two drift
 /// apart, or the clock is being slewed, and only the times' uncertainty grows.
 const STEP_MIN_MS: i64 = 250;
@@ -294,14 +296,15 @@ impl Pace {
 
     /// A step that a contradiction some frames ago turns out to have been, in ticks.
     fn late_step(&self, stamp: &Stamp) -> Option<i64> {
-        let now = meet(self.phase?, stamp.phase(self.ticks_per_second)?)?;
+        let now = narrowed(self.phase?, stamp.phase(self.ticks_per_second)?)?;
         let by = distance(self.suspect?, now)?;
         (by.saturating_abs() > self.ticks(STEP_MIN_MS)).then_some(by)
     }
 
     fn narrow(&mut self, stamp: &Stamp) {
         let Some(own) = stamp.phase(self.ticks_per_second) else { return };
-        let narrower = self.phase.filter(|_| !stamp.restarted).and_then(|phase| meet(phase, own));
+        let narrower =
+            self.phase.filter(|_| !stamp.restarted).and_then(|phase| narrowed(phase, own));
         if narrower.is_none() && !stamp.restarted {
             self.suspect = self.phase;
         }
@@ -324,12 +327,6 @@ fn distance((low, high): (i64, i64), (other_low, other_high): (i64, i64)) -> Opt
     } else {
         None
     }
-}
-
-/// What both intervals allow.
-fn meet((low, high): (i64, i64), (other_low, other_high): (i64, i64)) -> Option<(i64, i64)> {
-    let both = (low.max(other_low), high.min(other_high));
-    (both.0 <= both.1).then_some(both)
 }
 
 /// True when the stored value went down: the counter passed its modulus.

@@ -10,8 +10,8 @@ use daleel_core::CivilTime;
 
 use crate::pace::Stamp;
 
-/// Clock and counter may drift apart by this much: one part in 8192.
-const DRIFT_SHIFT: u32 = 13;
+/// Clock and counter may drift apart by this much: one part in 4096.
+const DRIFT_SHIFT: u32 = 12;
 
 /// Clock and counter are cut to whole milliseconds apart from each other, and drift is counted in whole ticks.
 const TRUNCATION_MS: i64 = 2;
@@ -150,12 +150,24 @@ fn loosen(bounds: Bounds, first: &Stamp, second: &Stamp) -> Bounds {
 /// What both allow; the frame's own statement alone where they exclude each other.
 fn meet(carried: Bounds, own: Bounds) -> Bounds {
     match (carried, own) {
-        (Some((low, high)), Some((own_low, own_high))) if own_low <= high && own_high >= low => {
-            Some((low.max(own_low), high.min(own_high)))
-        }
+        (Some(carried), Some(own)) => Some(narrowed(carried, own).unwrap_or(own)),
         (carried, None) => carried,
-        (_, own) => own,
+        (None, own) => own,
     }
+}
+
+/// What both intervals allow. Two that only just touch, where there was room before, exclude each other: that is how a clock looks that was moved by
+/// the width of what was known.
+pub(crate) fn narrowed(
+    (low, high): (i64, i64),
+    (own_low, own_high): (i64, i64),
+) -> Option<(i64, i64)> {
+    const TOUCH_TICKS: i64 = 5;
+    const ROOM_TICKS: i64 = 100;
+    let both = (low.max(own_low), high.min(own_high));
+    let left = both.1.saturating_sub(both.0);
+    let touch = left <= TOUCH_TICKS && high.saturating_sub(low) >= ROOM_TICKS;
+    (left >= 0 && !touch).then_some(both)
 }
 
 fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: i64) -> Resolved {

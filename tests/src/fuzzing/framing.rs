@@ -18,6 +18,7 @@ pub fn dhav_framing(bytes: &[u8]) -> u64 {
     let bounds = Bounds {
         first_frame: u64::from(u16::from_le_bytes([f0, f1])),
         open_end_from: (open_end > 0).then_some(open_end),
+        ..Bounds::default()
     };
     let whole = parse(bounds, stream, |_| usize::MAX);
     // A length of 255 stands for a long window, so that one cut decides and not all of them.

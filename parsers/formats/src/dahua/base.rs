@@ -22,6 +22,8 @@ const SAMPLES: usize = 48;
 const SEARCH_SECTORS: u64 = 65536;
 /// Base offsets another reader adds to the stated one (section 1.5); tried like any other.
 const KNOWN_SHIFTS: [u64; 2] = [65536, 131_072];
+/// Sectors in a cluster on every disk reported so far.
+pub const USUAL_CLUSTER_SECTORS: u32 = 4096;
 /// The descriptor table of every disk seen.
 const TABLE_SECTOR: u32 = 187;
 
@@ -169,6 +171,20 @@ pub fn search(partition: &Partition) -> Option<u64> {
         .map(|(_, base)| base)
 }
 
+/// Searches the base of a partition that has no boot sector: the DHII indexes must be the heads' own by their dates, and all clusters in use must lie
+/// in the partition. A single head proves nothing but the usual cluster size.
+pub fn search_without_boot(partition: &Partition) -> Option<u64> {
+    let samples = samples(partition);
+    let base = search(partition)?;
+    let geometry = &partition.geometry;
+    let last = u64::from(geometry.cluster_count.saturating_sub(1));
+    let end = last.saturating_mul(u64::from(geometry.cluster_sectors)).saturating_add(base);
+    let score = score(partition, base, &samples);
+    let enough = score.dated >= 2 || geometry.cluster_sectors == USUAL_CLUSTER_SECTORS;
+    (end <= partition.place.sectors && enough && score.dated.saturating_mul(2) > score.readable)
+        .then_some(base)
+}
+
 /// Bases under which `cluster` would begin with a DHII index.
 fn candidates(partition: &Partition, cluster: u32) -> Vec<u64> {
     const STEP_SECTORS: u64 = 2048;
@@ -244,7 +260,7 @@ pub fn table_without_boot(volume: &Volume, place: Place) -> Option<Geometry> {
     }
     // Free descriptors are zeros, and so is what follows the table: only clusters in use are certain.
     (in_use > 0).then_some(Geometry {
-        cluster_sectors: 4096,
+        cluster_sectors: USUAL_CLUSTER_SECTORS,
         cluster_count: in_use,
         reserved_clusters: reserved,
         table_sector: TABLE_SECTOR,

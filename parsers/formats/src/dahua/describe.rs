@@ -142,7 +142,7 @@ fn descriptor(partition: &Partition, cluster: u32) -> Result<Structure, FormatEr
             "{} This one begins recording dhfs-p{}-c{cluster}: channel {}, {} clusters, {} bytes.",
             structure.purpose,
             partition.place.index,
-            descriptor.channel_number(),
+            descriptor.channel_number().map_or("unknown".to_owned(), |channel| channel.to_string()),
             chain.clusters.len(),
             chain.bytes(partition.cluster_bytes()),
         );

@@ -80,10 +80,13 @@ impl Form {
     }
 }
 
-/// Bytes at the start of an extent, as many as there are up to `length`.
+/// Bytes at the start of an extent: as many as there are up to `length`, and up to the first hole.
 fn head(source: &dyn Source, extent: Extent, length: u64) -> Vec<u8> {
-    let length = extent.len().min(length).min(source.len().saturating_sub(extent.offset()));
-    source.read(Extent::new(extent.offset(), length)).unwrap_or_default()
+    let wanted = Extent::new(extent.offset(), extent.len().min(length));
+    let hole = source.holes(wanted).first().map(|(hole, _)| hole.offset());
+    let end = hole.unwrap_or(wanted.end());
+    let readable = Extent::new(extent.offset(), end.saturating_sub(extent.offset()));
+    source.read(readable).unwrap_or_default()
 }
 
 /// Recognises the form of a file.
@@ -264,6 +267,15 @@ struct Dav {
 impl Dav {
     fn add(&mut self, path: Option<String>, source: Arc<dyn Source>, extent: Extent) {
         let Some(form) = detect(&*source, extent) else { return };
+        if let Form::HeadCut(at) = form {
+            let name = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+            let text = format!("{name}the first {at} bytes are no whole unit");
+            self.findings.note(
+                FindingKind::UnparsedBytes,
+                extent.slice(0, at).unwrap_or(extent),
+                text,
+            );
+        }
         match form.first_frame() {
             Some(first_frame) => {
                 self.files.push(DavFile { path, source, extent, form, first_frame })
@@ -308,7 +320,10 @@ impl DavFile {
     /// The header of the last unit, by its trailer.
     fn last_unit(&self) -> Option<(u64, Header)> {
         let end = self.extent.len().min(self.source.len().saturating_sub(self.extent.offset()));
-        let from = end.saturating_sub(TAIL_SEARCH_BYTES);
+        let searched = end.saturating_sub(TAIL_SEARCH_BYTES);
+        let holes = self.source.holes(self.at(searched, end.saturating_sub(searched)));
+        let behind = holes.last().map(|(hole, _)| hole.end().saturating_sub(self.extent.offset()));
+        let from = behind.unwrap_or(searched).min(end);
         let tail = self.source.read(self.at(from, end.saturating_sub(from))).ok()?;
         memmem::rfind_iter(&tail, b"dhav").find_map(|at| {
             let stop = at.checked_add(TRAILER_BYTES)?;
@@ -398,7 +413,7 @@ impl Recorder for Dav {
 
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser> {
         let first_frame = self.file(recording).map_or(0, |file| file.first_frame);
-        Box::new(DhavParser::new(Bounds { first_frame, open_end_from: None }))
+        Box::new(DhavParser::new(Bounds { first_frame, ..Bounds::default() }))
     }
 
     fn events(&self) -> Box<dyn Iterator<Item = Result<LogEvent, FormatError>> + '_> {

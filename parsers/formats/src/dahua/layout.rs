@@ -247,12 +247,17 @@ impl Descriptor {
         }
     }
 
-    /// Channel as the recorder shows it, from 1.
-    pub fn channel_number(&self) -> u32 {
-        if self.flags & 1 != 0 && self.extended_channel & 0x1F != 0 {
-            return u32::from(self.extended_channel & 0x1F);
+    /// True when the extended channel field counts (single source).
+    pub const fn has_extended_channel(&self) -> bool {
+        self.flags & 1 != 0
+    }
+
+    /// Channel as the recorder shows it, from 1; `None` when the extended field counts and names none.
+    pub fn channel_number(&self) -> Option<u32> {
+        if self.has_extended_channel() {
+            return Some(u32::from(self.extended_channel & 0x1F)).filter(|channel| *channel > 0);
         }
-        u32::from(self.channel & 0x0F).saturating_add(1)
+        Some(u32::from(self.channel & 0x0F).saturating_add(1))
     }
 
     /// Next cluster of the chain, if it goes on.

@@ -69,10 +69,9 @@ impl Partition {
     ) -> Result<Self, FormatError> {
         match read_boot(volume, place, findings) {
             Ok((boot, at)) => {
-                note_count(place, &boot, at, findings);
                 let geometry = Geometry {
                     cluster_sectors: boot.cluster_sectors,
-                    cluster_count: boot.cluster_count,
+                    cluster_count: bounded_count(place, &boot, at, findings),
                     reserved_clusters: boot.reserved_clusters,
                     table_sector: boot.table_sector,
                     data_sector: u64::from(boot.data_sector),
@@ -97,12 +96,19 @@ impl Partition {
     ) -> Result<Self, FormatError> {
         let Some(mut geometry) = base::table_without_boot(volume, place) else { return Err(error) };
         findings.add(error.into());
-        let hints = cluster_hint
-            .map_or_else(|| (7..=16).map(|bit| 1 << bit).rev().collect(), |hint| vec![hint]);
+        let hints = cluster_hint.map_or_else(
+            || {
+                let all = (7..=16)
+                    .map(|bit| 1 << bit)
+                    .filter(|size| *size != base::USUAL_CLUSTER_SECTORS);
+                std::iter::once(base::USUAL_CLUSTER_SECTORS).chain(all).collect()
+            },
+            |hint| vec![hint],
+        );
         for cluster_sectors in hints {
             geometry.cluster_sectors = cluster_sectors;
             let mut partition = Self::with_table(volume, place, geometry, findings);
-            if let Some(sector) = base::search(&partition) {
+            if let Some(sector) = base::search_without_boot(&partition) {
                 partition.geometry.data_sector = sector;
                 findings.note(
                     FindingKind::Inferred,
@@ -333,21 +339,22 @@ fn read_boot(
     }
 }
 
-/// More clusters than the partition has room for are reported (section 7); which of the two numbers is wrong is not known, and the
-/// table's own bound holds all the same.
-fn note_count(place: Place, boot: &Boot, at: Extent, findings: &mut Findings) {
+/// Clusters of a partition: as many as the boot sector counts, at most one more than there is room for (section 7).
+fn bounded_count(place: Place, boot: &Boot, at: Extent, findings: &mut Findings) -> u32 {
     let data = place.sectors.saturating_sub(u64::from(boot.data_sector));
-    let room = data.checked_div(u64::from(boot.cluster_sectors)).unwrap_or(0);
-    if u64::from(boot.cluster_count) > room.saturating_add(1) {
-        findings.note(
-            FindingKind::DamagedIndex,
-            at.slice(0x4C, 4).unwrap_or(at),
-            format!(
-                "partition {}: the boot sector counts {} clusters, the partition has room for {room}",
-                place.index, boot.cluster_count
-            ),
-        );
+    let room = data.checked_div(u64::from(boot.cluster_sectors)).unwrap_or(0).saturating_add(1);
+    if u64::from(boot.cluster_count) <= room {
+        return boot.cluster_count;
     }
+    findings.note(
+        FindingKind::DamagedIndex,
+        at.slice(0x4C, 4).unwrap_or(at),
+        format!(
+            "partition {}: the boot sector counts {} clusters, the partition has room for {room}; the rest is not looked at",
+            place.index, boot.cluster_count
+        ),
+    );
+    u32::try_from(room).unwrap_or(boot.cluster_count)
 }
 
 /// Compares sizes and places. Dates and write positions of the copy lag behind on a live disk, and what the copy states as its own sector

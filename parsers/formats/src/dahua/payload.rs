@@ -59,6 +59,11 @@ pub fn video_codec(
         // A still picture may lie in a unit whose tag describes the video beside it.
         (Some(_), Some(Codec::Mjpeg)) => Codec::Mjpeg,
         (Some(Codec::H264 | Codec::H265), Some(shown)) => shown,
+        // What the channel's key frame showed holds for the pictures that refer to it.
+        (Some(Codec::H264 | Codec::H265), None) if header.kind != 0xFD => match before {
+            Some(before @ (Codec::H264 | Codec::H265)) => *before,
+            _ => stated.unwrap_or(Codec::Unknown),
+        },
         (Some(stated), _) => stated,
     }
 }

@@ -6,8 +6,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use daleel_core::{
-    AudioFormat, Codec, Counter, Frame, FrameKind, FrameParser, FrameState, SkipKind, Step,
-    StoredTime, StoredValue,
+    AudioFormat, CivilTime, Codec, Counter, Frame, FrameKind, FrameParser, FrameState, SkipKind,
+    Step, StoredTime, StoredValue,
 };
 
 use super::{
@@ -30,6 +30,30 @@ pub struct Bounds {
     /// From this logical offset on the index does not say where the recording ends. Footage whose date lies before what came before and
     /// whose number *and* millisecond counter do not go on belongs to an earlier generation and ends the recording.
     pub open_end_from: Option<u64>,
+    /// Set where the index of the recording is damaged and does not tell its first frame.
+    pub unproven_head: Option<UnprovenHead>,
+}
+
+/// The head of a recording whose index is damaged: older footage may stand before its first frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnprovenHead {
+    /// Logical end of the head cluster: what lies behind is the recording's.
+    pub until: u64,
+    /// Begin of the recording, by the index.
+    pub from: CivilTime,
+    /// End of the recording, where the index states one.
+    pub to: Option<CivilTime>,
+}
+
+impl UnprovenHead {
+    /// True when a unit at `offset` with this date may be the recording's. Dates are whole seconds, and the index is written beside the frames.
+    fn allows(&self, offset: u64, date: u32) -> bool {
+        const SLACK_MS: i64 = 2000;
+        let Some(date) = decode_date(date) else { return offset >= self.until };
+        let inside = date.plus_millis(SLACK_MS) >= self.from
+            && self.to.is_none_or(|to| date <= to.plus_millis(SLACK_MS));
+        offset >= self.until || inside
+    }
 }
 
 /// Parser of DHAV units in a recording's joined clusters or in a file.
@@ -210,6 +234,14 @@ impl FrameParser for DhavParser {
                 else {
                     return skip(window, last);
                 };
+                if let Some(head) = self.bounds.unproven_head {
+                    if !head.allows(offset, header.date) {
+                        let why = "older footage in the head cluster, whose index is damaged";
+                        let kind = SkipKind::OlderGeneration;
+                        return Step::Skip { used: length, kind, why: Cow::Borrowed(why) };
+                    }
+                    self.bounds.unproven_head = None;
+                }
                 if self.is_older_generation(offset, &header) {
                     self.ended = true;
                     return Self::older_generation(window);

@@ -17,6 +17,8 @@ use super::{
 const ALIGNMENTS: [u64; 2] = [0x10000, 0x800];
 /// The scan looks at every MiB; this many is a 16 TiB disk.
 const SCAN_STEPS_MAX: u64 = 16 << 20;
+/// Where nothing else speaks for this layout the scan ends here: a disk of another kind must not be read from end to end.
+const SCAN_STEPS_BLIND: u64 = 1024;
 /// Sectors in a step of the scan.
 const SCAN_STEP_SECTORS: u64 = 0x800;
 
@@ -182,7 +184,9 @@ fn by_geometry(volume: &Volume) -> Option<Found> {
 fn by_scan(volume: &Volume) -> Option<Found> {
     let disk = volume.source.len().min(volume.extent.end()).saturating_sub(volume.extent.offset())
         / SECTOR_BYTES;
-    let steps = disk.div_ceil(SCAN_STEP_SECTORS).min(SCAN_STEPS_MAX);
+    let is_likely = superblock(volume).is_some() || has_boot(volume, 0, None);
+    let most = if is_likely { SCAN_STEPS_MAX } else { SCAN_STEPS_BLIND };
+    let steps = disk.div_ceil(SCAN_STEP_SECTORS).min(most);
     let starts: Vec<u64> = (0..steps)
         .map(|step| step.saturating_mul(SCAN_STEP_SECTORS))
         .filter(|start| has_boot(volume, *start, None))

@@ -14,7 +14,7 @@ use super::{
     layout::{Boot, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, parse_index_entries},
     log,
     partition::{Partition, Place},
-    stream::{Bounds, DhavParser},
+    stream::{Bounds, DhavParser, UnprovenHead},
     table::{self, FoundBy},
     time::decode_date,
     unit::{HEADER_BYTES, Header},
@@ -75,6 +75,7 @@ pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, Format
     let mut disk =
         Dhfs { verdict: verdict.clone(), volume, partitions, found_by: found.by, findings };
     disk.note_truncation();
+    disk.note_empty();
     disk.note_headless();
     Ok(Box::new(disk))
 }
@@ -110,6 +111,27 @@ impl Dhfs {
                     ),
                 );
             }
+        }
+    }
+
+    /// A partition whose boot sector names recordings and whose table lists none was formatted, or its table is gone.
+    fn note_empty(&mut self) {
+        for partition in &self.partitions {
+            let dates = partition.boot.as_ref().and_then(|(boot, _)| {
+                Some((decode_date(boot.earliest)?, decode_date(boot.latest)?))
+            });
+            let Some((from, to)) = dates.filter(|_| partition.heads().next().is_none()) else {
+                continue;
+            };
+            self.findings.note(
+                FindingKind::NotListed,
+                partition.table_extent(),
+                format!(
+                    "partition {}: the boot sector names recordings from {from} to {to}, the descriptor table lists none: formatted, \
+                     or the table is gone",
+                    partition.place.index
+                ),
+            );
         }
     }
 
@@ -195,7 +217,7 @@ impl Dhfs {
         };
         Recording {
             id: format!("dhfs-p{}-c{head}", partition.place.index),
-            channel: Some(descriptor.channel_number()),
+            channel: descriptor.channel_number(),
             stream: 0,
             start,
             end: stated_end,
@@ -264,14 +286,16 @@ impl Dhfs {
     }
 
     /// Where the first frame of a recording lies (section 1.6).
-    fn first_frame(partition: &Partition, map: &ExtentMap, descriptor: &Descriptor) -> u64 {
+    fn first_frame(partition: &Partition, map: &ExtentMap, descriptor: &Descriptor) -> FirstFrame {
         let source = &partition.volume().source;
         let peek = |offset: u64, length: u64| {
             let extents = map.map(offset..offset.saturating_add(length));
             extents.first().and_then(|extent| source.read(*extent).ok())
         };
-        let Some(sector) = peek(0, SECTOR_BYTES) else { return 0 };
-        let Ok(index) = IndexHead::parse(&sector, partition.cluster_extent(0)) else { return 0 };
+        let head_at = map.map(0..SECTOR_BYTES).first().copied().unwrap_or(partition.extent());
+        let index = peek(0, SECTOR_BYTES)
+            .and_then(|sector| Some((IndexHead::parse(&sector, head_at).ok()?, sector)));
+        let Some((index, sector)) = index else { return FirstFrame::Unproven(0) };
         let listed = index.key_frames().and_then(|(offset, _)| {
             let entries = sector.get(usize::try_from(offset).ok()?..)?;
             parse_index_entries(entries).1.first().map(|entry| u64::from(entry.offset))
@@ -283,17 +307,26 @@ impl Dhfs {
         };
         let (stated, second) = (u64::from(index.length), partition.cluster_bytes());
         match (dated(stated), dated(second)) {
-            (Some(true), _) => stated,
+            (Some(true), _) => FirstFrame::At(stated),
             // The head cluster holds older footage behind the index: frames begin in the second cluster, by their date or, where a
             // camera's clock differs from the recorder's, by the index.
             (Some(false) | None, Some(is_near))
                 if stated < second && (is_near || listed >= Some(second)) =>
             {
-                second
+                FirstFrame::At(second)
             }
-            _ => stated,
+            (Some(false), _) => FirstFrame::At(stated),
+            (None, _) => FirstFrame::Unproven(stated),
         }
     }
+}
+
+/// Where the first frame of a recording lies.
+enum FirstFrame {
+    /// Here, by the index and the unit found there.
+    At(u64),
+    /// Somewhere behind this: the index is damaged.
+    Unproven(u64),
 }
 
 /// True when a frame's date fits the begin of its recording, or nothing can be compared.
@@ -305,19 +338,21 @@ fn near(date: Option<CivilTime>, begin: Option<CivilTime>) -> bool {
 }
 
 fn channel_reason(descriptor: &Descriptor, at: Extent) -> Reason {
-    let channel = descriptor.channel_number();
-    if descriptor.flags & 1 != 0 && descriptor.extended_channel & 0x1F != 0 {
-        let bytes = at.slice(0x1D, 3).unwrap_or(at);
-        return Reason::supporting(
+    let extended = at.slice(0x1D, 3).unwrap_or(at);
+    match (descriptor.channel_number(), descriptor.has_extended_channel()) {
+        (Some(channel), true) => Reason::supporting(
             format!("channel {channel} from the extended channel field (single source)"),
-            bytes,
-        );
+            extended,
+        ),
+        (Some(channel), false) => Reason::supporting(
+            format!("channel {channel} from the low half of byte 0x{:02x}", descriptor.channel),
+            at.slice(1, 1).unwrap_or(at),
+        ),
+        (None, _) => Reason::against(
+            "the extended channel field is said to be valid and holds 0: the channel is unknown",
+            extended,
+        ),
     }
-    let bytes = at.slice(1, 1).unwrap_or(at);
-    Reason::supporting(
-        format!("channel {channel} from the low half of byte {:02x}", descriptor.channel),
-        bytes,
-    )
 }
 
 impl Recorder for Dhfs {
@@ -400,7 +435,17 @@ impl Recorder for Dhfs {
         let bounds = self.resolve(recording).map(|(partition, head, descriptor)| {
             let chain = Chain::follow(partition, head, descriptor);
             let (map, open_end_from) = Self::map(partition, &chain);
-            Bounds { first_frame: Self::first_frame(partition, &map, descriptor), open_end_from }
+            let begin = decode_date(descriptor.begin.get());
+            let end = decode_date(descriptor.end.get()).filter(|end| Some(*end) > begin);
+            let first = Self::first_frame(partition, &map, descriptor);
+            let (first_frame, unproven_head) = match first {
+                FirstFrame::At(offset) => (offset, None),
+                FirstFrame::Unproven(offset) => {
+                    let until = partition.cluster_bytes();
+                    (offset, begin.map(|from| UnprovenHead { until, from, to: end }))
+                }
+            };
+            Bounds { first_frame, open_end_from, unproven_head }
         });
         Box::new(DhavParser::new(bounds.unwrap_or_default()))
     }

@@ -292,16 +292,22 @@ fn descriptors_of_disk_a() {
     };
     let day = |time: &str| format!("2020-04-14 {time}");
     let [a, b] = descriptors(&DESCRIPTORS_4160);
-    assert_eq!(facts(a), (DescriptorType::Head, 4, 840, day("22:02:57"), day("23:00:00")));
+    assert_eq!(facts(a), (DescriptorType::Head, Some(4), 840, day("22:02:57"), day("23:00:00")));
     assert_eq!(links(a), (Some(4162), 3584, 0, 4160));
     // The size that the vendor's player shows for this file, in KiB.
     assert_eq!(840 * 2048 + 3584 / 2, 1_722_112);
-    assert_eq!(facts(b), (DescriptorType::Head, 2, 778, day("22:02:59"), day("23:00:00")));
+    assert_eq!(facts(b), (DescriptorType::Head, Some(2), 778, day("22:02:59"), day("23:00:00")));
     assert_eq!(links(b), (Some(4164), 4064, 0, 4161));
     let [c, d] = descriptors(&DESCRIPTORS_4176);
-    assert_eq!(facts(c), (DescriptorType::Continuation, 2, 6, day("22:03:28"), day("22:03:33")));
+    assert_eq!(
+        facts(c),
+        (DescriptorType::Continuation, Some(2), 6, day("22:03:28"), day("22:03:33"))
+    );
     assert_eq!(links(c), (Some(4178), 0, 4173, 4161));
-    assert_eq!(facts(d), (DescriptorType::Continuation, 4, 8, day("22:03:31"), day("22:03:35")));
+    assert_eq!(
+        facts(d),
+        (DescriptorType::Continuation, Some(4), 8, day("22:03:31"), day("22:03:35"))
+    );
     assert_eq!(links(d), (Some(4179), 0, 4175, 4160));
 }
 

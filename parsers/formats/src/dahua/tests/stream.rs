@@ -228,7 +228,7 @@ proptest! {
         windows in windows(),
     ) {
         let bytes = parts.concat();
-        let parsed = parse(&bytes, &windows, Bounds { first_frame: 0, open_end_from: Some(bytes.len() as u64 / 2) });
+        let parsed = parse(&bytes, &windows, Bounds { first_frame: 0, open_end_from: Some(bytes.len() as u64 / 2), ..Bounds::default() });
         for frame in &parsed.frames {
             prop_assert!(frame.end() <= bytes.len() as u64);
         }
@@ -317,11 +317,19 @@ fn the_index_is_passed_over() {
     let bytes = join(&[Unit::key(1), Unit::p(2), Unit::p(3)]);
     let first_frame = Unit::key(1).len() as u64;
     for windows in [&[][..], &[1], &[20]] {
-        let parsed = parse(&bytes, windows, Bounds { first_frame, open_end_from: None });
+        let parsed = parse(
+            &bytes,
+            windows,
+            Bounds { first_frame, open_end_from: None, ..Bounds::default() },
+        );
         assert_eq!(numbers(&parsed), [2, 3]);
         assert_eq!(parsed.skipped, [first_frame as usize, 0, 0]);
     }
-    let parsed = parse(&bytes, &[], Bounds { first_frame: u64::MAX, open_end_from: None });
+    let parsed = parse(
+        &bytes,
+        &[],
+        Bounds { first_frame: u64::MAX, open_end_from: None, ..Bounds::default() },
+    );
     assert!(parsed.frames.is_empty());
 }
 
@@ -336,7 +344,8 @@ fn generations(number: u32, older: u32, milliseconds: u16) -> (Vec<u8>, Bounds) 
     for n in 0..50u32 {
         bytes.extend(unit(n, date(5, 10, 0, n / 25), (n * 40) as u16).bytes());
     }
-    let bounds = Bounds { first_frame: 0, open_end_from: Some(bytes.len() as u64 / 2) };
+    let bounds =
+        Bounds { first_frame: 0, open_end_from: Some(bytes.len() as u64 / 2), ..Bounds::default() };
     for n in 0..50u32 {
         let milliseconds = milliseconds.wrapping_add((n * 40) as u16);
         bytes.extend(unit(number + n, older + n / 25, milliseconds).bytes());
