@@ -139,7 +139,7 @@ pub fn resolve(stamps: &[Stamp], ticks_per_second: i64, after: Option<Stamp>) ->
 fn loosen(bounds: Bounds, first: &Stamp, second: &Stamp) -> Bounds {
     let (low, high) = bounds?;
     let apart = second.ticks.saturating_sub(first.ticks).saturating_abs();
-    // Whole drift steps only: one tick at a boundary of 8192 ticks.
+    // Whole drift steps only: one tick at a boundary of 4096 ticks.
     let drift =
         (second.ticks >> DRIFT_SHIFT).saturating_sub(first.ticks >> DRIFT_SHIFT).saturating_abs();
     let wraps = if second.wrapped { (apart >> 16).saturating_add(1) } else { 0 };
@@ -156,7 +156,7 @@ fn meet(carried: Bounds, own: Bounds) -> Bounds {
     }
 }
 
-/// What both intervals allow. Two that only just touch, where there was room before, exclude each other: that is how a clock looks that was moved by
+/// What both intervals allow. Two that only just touch, where each has room, exclude each other: that is how a clock looks that was moved by
 /// the width of what was known.
 pub(crate) fn narrowed(
     (low, high): (i64, i64),
@@ -166,14 +166,14 @@ pub(crate) fn narrowed(
     const ROOM_TICKS: i64 = 100;
     let both = (low.max(own_low), high.min(own_high));
     let left = both.1.saturating_sub(both.0);
-    let touch = left <= TOUCH_TICKS && high.saturating_sub(low) >= ROOM_TICKS;
+    let room = high.saturating_sub(low).min(own_high.saturating_sub(own_low));
+    let touch = left <= TOUCH_TICKS && room >= ROOM_TICKS;
     (left >= 0 && !touch).then_some(both)
 }
 
 fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: i64) -> Resolved {
     let both = match (forward, backward) {
-        (Some((a, b)), Some((c, d))) if a.max(c) <= b.min(d) => Some((a.max(c), b.min(d))),
-        (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+        (Some(a), Some(b)) => Some(narrowed(a, b).unwrap_or((a.0.min(b.0), a.1.max(b.1)))),
         (one, None) | (None, one) => one,
     };
     let Some((low, high)) = both else {
