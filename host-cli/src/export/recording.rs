@@ -83,6 +83,8 @@ struct Export<'a> {
     units: BTreeMap<u32, Vec<Range<u64>>>,
     first_channel: Option<u32>,
     known: KnownTimes,
+    /// How often frame numbers jumped where no key frame explains it.
+    jumps: u64,
     /// True once the clocks of the index and of the frames were compared.
     compared: bool,
     /// Frames whose own payload check holds, and does not.
@@ -114,6 +116,7 @@ pub fn export(
         units: BTreeMap::new(),
         first_channel: None,
         known: wanted.map(|wanted| wanted.times.clone()).unwrap_or_default(),
+        jumps: 0,
         compared: false,
         checks: (0, 0),
         findings: Findings::default(),
@@ -425,8 +428,14 @@ impl Export<'_> {
             Some(if ran > modulus / 2 { ran.saturating_sub(modulus) } else { ran })
         });
         let limit = |ms: i64| ms.saturating_mul(ticks) / 1000;
-        let apart =
-            apart.filter(|apart| apart.saturating_abs() <= limit(SOUND_APART_MS)).unwrap_or(0);
+        let by_date = sound
+            .time
+            .zip(lane.last_second)
+            .map(|(sound, picture)| sound.millis().saturating_sub(picture.millis()));
+        let is_near = by_date.is_none_or(|ms| ms.saturating_abs() <= SOUND_APART_MS);
+        let apart = apart
+            .filter(|apart| is_near && apart.saturating_abs() <= limit(SOUND_APART_MS))
+            .unwrap_or_else(|| limit(by_date.unwrap_or(0)));
         let Some(clip) = lane.clip.as_mut() else { return Ok(false) };
         let picture = clip.last_stamp.map_or(0, |stamp| stamp.ticks);
         let first = clip.first_tick;
@@ -494,6 +503,7 @@ impl Export<'_> {
     }
 
     fn close_clip(&mut self, lane: &mut Lane, cut: Option<&Cut>) -> Result<()> {
+        self.jumps = self.jumps.saturating_add(std::mem::take(&mut lane.jumps));
         let ticks_per_second = lane.ticks_per_second();
         let Some(clip) = lane.take().filter(|clip| clip.count > 0) else {
             return Ok(());
@@ -561,13 +571,6 @@ impl Export<'_> {
     }
 
     fn finish(mut self, walk: &Walk<'_>) -> Result<RecordingDone> {
-        let jumps = self.lanes.values().fold(0u64, |sum, lane| sum.saturating_add(lane.jumps));
-        if jumps > 0 {
-            let text = format!(
-                "frame numbers jump {jumps} times without a key frame: frames are missing there"
-            );
-            self.note(FindingKind::DamagedFrame, 0..1, text);
-        }
         // What sounds behind the last picture belongs to its clip.
         let channels: Vec<u32> = self.waiting.keys().copied().collect();
         for channel in channels {
@@ -580,6 +583,13 @@ impl Export<'_> {
         let channels: Vec<u32> = self.waiting.keys().copied().collect();
         for channel in channels {
             self.write_sound_alone(channel)?;
+        }
+        if self.jumps > 0 {
+            let text = format!(
+                "frame numbers jump {} times without a key frame: frames are missing there",
+                self.jumps
+            );
+            self.note(FindingKind::DamagedFrame, 0..1, text);
         }
         if let (matching, differing @ 1..) = self.checks {
             let text = format!(

@@ -255,6 +255,7 @@ impl Extract {
         json!({
             "source": absolute_path(&self.source.source), "size": session.opened.size,
             "layout": recorder.verdict().layout, "content": fingerprint(session, recorder),
+            "description": session.opened.description,
             "parameters": self.parameters(),
             "version": env!("CARGO_PKG_VERSION"),
         })

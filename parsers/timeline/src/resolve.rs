@@ -176,6 +176,8 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
         (Some(a), Some(b)) => Some(narrowed(a, b).unwrap_or((a.0.min(b.0), a.1.max(b.1)))),
         (one, None) | (None, one) => one,
     };
+    // A frame that says nothing and whose place among the others is only assumed has no time.
+    let both = both.filter(|_| !(stamp.restarted && stamp.second.is_none()));
     let Some((low, high)) = both else {
         return Resolved { time: None, uncertainty_ms: 0, source: TimeSource::None };
     };
