@@ -48,18 +48,21 @@ struct Run {
     end: u64,
 }
 
-/// Finds the frames with a time in `from..=to` and the key frames they need. Undated frames are wanted.
+/// Finds the frames with a time in `from..=to` and the key frames they need. Undated frames are wanted. `position` is told how far the stream is
+/// read.
 pub fn plan(
     recorder: &dyn Recorder,
     recording: &Recording,
     stream: &Stream,
     cutting: Cutting,
     (from, to): (Option<CivilTime>, Option<CivilTime>),
+    mut position: impl FnMut(u64),
 ) -> Wanted {
     let mut wanted = Wanted::default();
     let mut runs: BTreeMap<(u32, bool), Run> = BTreeMap::new();
-    let walk = Walk::new(stream, recorder.parser(recording), 0..u64::MAX);
-    for item in walk {
+    let mut walk = Walk::new(stream, recorder.parser(recording), 0..u64::MAX);
+    while let Some(item) = walk.next() {
+        position(walk.offset());
         if interrupt::arrived() {
             break;
         }

@@ -208,7 +208,7 @@ impl Extract {
         &self,
         recorder: &dyn Recorder,
         recording: &Recording,
-        position: impl FnMut(u64),
+        mut position: impl FnMut(u64),
     ) -> Result<RecordingDone> {
         let stream = match recorder.stream(recording) {
             Ok(stream) => stream,
@@ -222,8 +222,11 @@ impl Extract {
         };
         let options =
             Options { out: self.out.clone(), cutting: self.cutting(), native: self.native };
-        let wanted = self.filter.has_times().then(|| {
-            plan(recorder, recording, &stream, self.cutting(), (self.filter.from, self.filter.to))
+        // With a plan the stream is read twice: each pass is half of the way.
+        let halves = self.filter.has_times();
+        let times = (self.filter.from, self.filter.to);
+        let wanted = halves.then(|| {
+            plan(recorder, recording, &stream, self.cutting(), times, |at| position(at / 2))
         });
         // A plan that was interrupted is not whole.
         if interrupt::arrived() {
@@ -232,7 +235,10 @@ impl Extract {
         if wanted.as_ref().is_some_and(|wanted| wanted.is_empty()) {
             return Ok(RecordingDone::new(recording));
         }
-        export(recorder, recording, &stream, &options, wanted.as_ref(), position)
+        let half = recording.bytes / 2;
+        export(recorder, recording, &stream, &options, wanted.as_ref(), |at| {
+            position(if halves { half.saturating_add(at / 2) } else { at });
+        })
     }
 
     const fn cutting(&self) -> Cutting {
