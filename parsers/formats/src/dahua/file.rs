@@ -8,6 +8,7 @@ use std::sync::Arc;
 use daleel_core::{
     Extent, ExtentMap, FindingKind, Findings, FormatError, FrameParser, Grade, Input, LogEvent,
     Reason, Recorder, Recording, RecordingState, Source, StoredValue, Stream, Structure, Verdict,
+    Volume,
 };
 use memchr::memmem;
 
@@ -90,7 +91,8 @@ fn head(source: &dyn Source, extent: Extent, length: u64) -> Vec<u8> {
 }
 
 /// Recognises the form of a file.
-fn detect(source: &dyn Source, extent: Extent) -> Option<Form> {
+fn detect(shared: &Arc<dyn Source>, extent: Extent) -> Option<Form> {
+    let source = &**shared;
     let start = head(source, extent, 4096);
     if Header::parse(&start).is_some_and(|header| header.is_valid()) {
         return Some(Form::Plain);
@@ -106,7 +108,9 @@ fn detect(source: &dyn Source, extent: Extent) -> Option<Form> {
         return Some(Form::OldMpeg);
     }
     if let Some(at) = first_unit(source, extent) {
-        return Some(Form::HeadCut(at));
+        // The first frames of a disk's file system are no file.
+        let disk = Input::Volume(Volume { source: shared.clone(), extent });
+        return super::probe::probe(&disk).is_empty().then_some(Form::HeadCut(at));
     }
     container(&start).map(Form::Container)
 }
@@ -153,11 +157,7 @@ fn container(start: &[u8]) -> Option<&'static str> {
 pub fn probe(input: &Input) -> Vec<Verdict> {
     match input {
         Input::Volume(volume) => {
-            let Some(form) = detect(&*volume.source, volume.extent) else { return Vec::new() };
-            // The first frames of a disk's file system are no file.
-            if matches!(form, Form::HeadCut(_)) && !super::probe::probe(input).is_empty() {
-                return Vec::new();
-            }
+            let Some(form) = detect(&volume.source, volume.extent) else { return Vec::new() };
             let mut verdict = Verdict::new(FAMILY, form.layout(), volume.extent);
             explain(form, volume.extent, &mut verdict);
             verdict.conclude().into_iter().collect()
@@ -169,7 +169,7 @@ pub fn probe(input: &Input) -> Vec<Verdict> {
                 .iter()
                 .filter(|file| {
                     let extent = Extent::new(0, file.source.len());
-                    detect(&*file.source, extent).is_some_and(|form| form.first_frame().is_some())
+                    detect(&file.source, extent).is_some_and(|form| form.first_frame().is_some())
                 })
                 .count();
             let mut verdict = Verdict::new(FAMILY, "folder with DHAV streams", all);
@@ -266,7 +266,7 @@ struct Dav {
 
 impl Dav {
     fn add(&mut self, path: Option<String>, source: Arc<dyn Source>, extent: Extent) {
-        let Some(form) = detect(&*source, extent) else { return };
+        let Some(form) = detect(&source, extent) else { return };
         if let Form::HeadCut(at) = form {
             let name = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
             let text = format!("{name}the first {at} bytes are no whole unit");
