@@ -228,6 +228,10 @@ impl Follower<'_> {
     /// True when a continuation that names this head is of this recording and not left behind by an older one: same channel,
     /// not used yet, dated inside the recording, or linked to its last cluster where the recording has no usable end.
     fn belongs(&self, cluster: u32) -> bool {
+        // Under another number than its own a head follows answered links only: many heads could claim the same clusters.
+        if self.id != self.head {
+            return false;
+        }
         let Some(descriptor) = self.partition.descriptor(cluster) else { return false };
         if self.visited.contains(&cluster) || descriptor.channel & 0x0F != self.channel {
             return false;

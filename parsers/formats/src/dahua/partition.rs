@@ -163,6 +163,15 @@ impl Partition {
             .slice(done, extent.len().saturating_sub(done).min(STEP))
             .filter(|s| !s.is_empty())
         {
+            // What lies behind the end of the image has no descriptors and takes no memory.
+            if step.offset() >= self.volume.source.len() {
+                let text = format!(
+                    "partition {}: the descriptor table goes on behind the end of the image",
+                    self.place.index
+                );
+                findings.note(FindingKind::Hole, step, text);
+                break;
+            }
             match self.volume.source.read(step) {
                 Ok(bytes) => self.table.extend_from_slice(&bytes),
                 Err(_) => self.read_table_sectors(step, findings),
