@@ -105,7 +105,7 @@ impl FilterArgs {
 }
 
 /// A time, or the last millisecond of a day.
-fn parse_until(text: &str) -> Result<CivilTime, TimeParseError> {
+pub fn parse_until(text: &str) -> Result<CivilTime, TimeParseError> {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let time: CivilTime = text.parse()?;
     let is_date = !text.contains(['T', 't', ' ']);

@@ -180,7 +180,7 @@ impl From<&Recording> for RecordingJson {
             start: recording.start.map(|time| time.to_string()),
             end: recording.end.map(|time| time.to_string()),
             duration_ms: duration_ms(recording),
-            kind: recording.kind.map(str::to_owned),
+            kind: recording.kind.as_ref().map(ToString::to_string),
             bytes: recording.bytes,
             state: recording.state.as_str().to_owned(),
             grade: recording.grade.as_str().to_owned(),
@@ -209,7 +209,10 @@ pub fn index_findings(recording: &Recording) -> impl Iterator<Item = Finding> + 
         RecordingState::Conflict => FindingKind::DamagedIndex,
         _ => FindingKind::Interpretation,
     };
-    recording.reasons.iter().filter(|reason| !reason.supports).map(move |reason| Finding {
+    // What a residual entry says of itself is no problem of the index; how many there are is one finding of the reader.
+    let is_listed = recording.state != RecordingState::Residual;
+    let against = recording.reasons.iter().filter(move |reason| is_listed && !reason.supports);
+    against.map(move |reason| Finding {
         kind,
         text: format!("{}: {}", recording.id, reason.text),
         at: reason.at,

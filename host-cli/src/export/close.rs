@@ -165,7 +165,7 @@ struct Native<'a> {
 impl Native<'_> {
     /// Writes the stream's own bytes from the first frame to the last: `(path, digest)`.
     fn write(&self, stem: &str, closed: &mut Closed) -> Result<(String, String)> {
-        let relative = format!("{stem}.dav");
+        let relative = self.folder.native(stem);
         let ranges = match self.units {
             [] => without(self.range.clone(), self.foreign),
             units => units.to_vec(),

@@ -28,6 +28,8 @@ pub struct Folder<'a> {
     pub out: &'a Path,
     /// The recording.
     pub recording: &'a Recording,
+    /// File name extension of the recording's own stream, without the dot.
+    pub native_extension: &'static str,
 }
 
 impl Folder<'_> {
@@ -55,6 +57,11 @@ impl Folder<'_> {
             start.to_string().replace([':', '-'], "").replace('T', "_")
         });
         format!("clips/{channel}_{time}_{}", file_safe(id))
+    }
+
+    /// Relative path of a native file.
+    pub fn native(&self, stem: &str) -> String {
+        format!("{stem}.{}", self.native_extension)
     }
 
     /// Begins a file.

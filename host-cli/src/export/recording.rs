@@ -110,7 +110,11 @@ pub fn export(
         recording,
         stream,
         options,
-        folder: Folder { out: &options.out, recording },
+        folder: Folder {
+            out: &options.out,
+            recording,
+            native_extension: recorder.native_extension(recording),
+        },
         lanes: BTreeMap::new(),
         waiting: BTreeMap::new(),
         units: BTreeMap::new(),

@@ -47,7 +47,7 @@ impl Alone {
         let start = times.first().and_then(|time| time.time);
         let end = times.last().and_then(|time| time.time);
         let stem = folder.stem(&self.id, attribution.channel, start);
-        let native = format!("{stem}.dav");
+        let native = folder.native(&stem);
         let (digest, mut findings) = folder.copy(stream, &native, &self.units)?;
         let frames_file = format!("{stem}.frames.jsonl");
         let lines = self.frames.iter().zip(&times).enumerate();

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 /// Bytes of a medium (or of one file of a tree): where they start and how many there are.
 ///
 /// `offset + length` never overflows; [`Extent::new`] shortens a length that would.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Extent {
     offset: u64,
     length: u64,

@@ -111,9 +111,20 @@ impl StoredValue {
     }
 }
 
+/// Which counter a format keeps beside its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CounterKind {
+    /// The vendor's own counter.
+    Own,
+    /// The presentation time stamp of the stream (ISO/IEC 13818-1 clause 2.4.3.7), or its system clock reference.
+    Pts,
+}
+
 /// A counter that runs with the frames: a millisecond counter, a PTS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
+    /// Which one.
+    pub kind: CounterKind,
     /// Value as stored.
     pub value: u64,
     /// The counter wraps to 0 here.
@@ -131,6 +142,8 @@ pub struct StoredTime {
     pub counter: Option<Counter>,
     /// Milliseconds within the second, where the format stores them apart.
     pub millisecond: Option<u16>,
+    /// True where the milliseconds are stored but nothing shows that the recorder fills them in: they read 0 throughout.
+    pub millisecond_doubtful: bool,
     /// The bytes all this was read from.
     pub stored: SmallVec<[StoredValue; 2]>,
 }

@@ -1,6 +1,6 @@
 //! What a family can be offered, and what it gives back: recordings, their streams, log events, explanations.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     CivilTime, Extent, ExtentMap, Findings, FormatError, FrameParser, ReadError, Reason, Source,
@@ -146,6 +146,8 @@ pub enum RecordingState {
     Open,
     /// The index entry contradicts itself or the stream; see the reasons.
     Conflict,
+    /// An index entry of an earlier pass that the recorder no longer shows, still on the medium.
+    Residual,
 }
 
 impl RecordingState {
@@ -155,6 +157,7 @@ impl RecordingState {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::Conflict => "conflict",
+            Self::Residual => "residual",
         }
     }
 }
@@ -175,7 +178,7 @@ pub struct Recording {
     /// The index's time fields as stored; offsets count on the medium (or in `file`).
     pub stored: Vec<StoredValue>,
     /// What made the recorder record, where the index says so.
-    pub kind: Option<&'static str>,
+    pub kind: Option<Cow<'static, str>>,
     /// Bytes of its stream that the index claims.
     pub bytes: u64,
     /// State.
@@ -203,18 +206,32 @@ pub struct Stream {
 }
 
 /// One entry of a recorder's own log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEvent {
     /// Time as the recorder wrote it.
     pub time: Option<CivilTime>,
+    /// The time field as stored, where it is a field of its own.
+    pub stored: Option<StoredValue>,
     /// Which log.
-    pub log: &'static str,
+    pub log: Cow<'static, str>,
     /// Class the recorder gave the entry.
-    pub level: String,
-    /// Its text, control characters escaped; unknown entries are kept as they are.
+    pub level: Cow<'static, str>,
+    /// Its number in the vendor's list, where the format numbers its events.
+    pub code: Option<String>,
+    /// User the recorder names.
+    pub user: Option<String>,
+    /// Network address the recorder names.
+    pub address: Option<String>,
+    /// Camera, as the recorder shows it, from 1.
+    pub channel: Option<u32>,
+    /// Its text; what is not understood is kept as it is stored.
     pub text: String,
+    /// Stored bytes of an entry, or of a part of it, whose meaning is not known.
+    pub unknown: Vec<u8>,
     /// Its bytes.
     pub at: Extent,
+    /// The file of a tree that `at` counts in.
+    pub file: Option<String>,
 }
 
 /// An opened input: a recorder file system, or footage in files, read through its own index.
@@ -238,6 +255,9 @@ pub trait Recorder: Send + Sync {
     /// # Errors
     /// When the recording's index entries no longer lead to any stream byte.
     fn stream(&self, recording: &Recording) -> Result<Stream, FormatError>;
+
+    /// File name extension of a recording's own stream, without the dot.
+    fn native_extension(&self, recording: &Recording) -> &'static str;
 
     /// A fresh parser for a recording's stream.
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser>;

@@ -11,7 +11,7 @@
 
 mod support;
 
-use daleel_core::{CivilTime, Counter, StoredTime};
+use daleel_core::{CivilTime, Counter, CounterKind, StoredTime};
 use daleel_timeline::{Pace, Pacing, TimeSource, resolve};
 use proptest::prelude::*;
 use support::{EPOCH, Recorder, SECOND, assert_counter_is_used, assert_seconds_hold, tell, worst};
@@ -407,6 +407,7 @@ fn other_counters_have_other_ticks() {
             let time = StoredTime {
                 second: Some(CivilTime::from_millis(clock(frame) / 1000 * 1000)),
                 counter: Some(Counter {
+                    kind: CounterKind::Own,
                     // Wraps on the way.
                     value: ((1u64 << 33) - 90_000 + frame as u64 * 3600) % (1 << 33),
                     modulus: 1 << 33,
@@ -442,7 +443,7 @@ proptest! {
         let mut pace = Pace::new(tps, gap, through);
         let mut stamps = Vec::new();
         for (second, counter, millisecond, number, rate) in frames {
-            let counter = counter.map(|(value, modulus)| Counter { value, modulus, ticks_per_second: tps });
+            let counter = counter.map(|(value, modulus)| Counter { kind: CounterKind::Own, value, modulus, ticks_per_second: tps });
             let second = second.map(|ms| CivilTime::from_millis(ms).whole_second());
             let time = StoredTime { second, counter, millisecond, ..StoredTime::default() };
             stamps.push(pace.next(&time, number, rate).1);

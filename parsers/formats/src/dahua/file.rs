@@ -411,6 +411,10 @@ impl Recorder for Dav {
         Ok(Stream { source: file.source.clone(), map: ExtentMap::of(file.extent) })
     }
 
+    fn native_extension(&self, _recording: &Recording) -> &'static str {
+        "dav"
+    }
+
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser> {
         let first_frame = self.file(recording).map_or(0, |file| file.first_frame);
         Box::new(DhavParser::new(Bounds { first_frame, ..Bounds::default() }))

@@ -132,17 +132,18 @@ fn event(text_offset: u64, from: usize, line: &[u8]) -> LogEvent {
     match parse(line) {
         Ok((_, (time, level, place, message))) => LogEvent {
             time,
-            log: "hddlog",
-            level: shown(level),
+            log: "hddlog".into(),
+            level: shown(level).into(),
             text: format!("[{}] {}", shown(place), shown(message)),
             at,
+            ..LogEvent::default()
         },
         Err(_) => LogEvent {
-            time: None,
-            log: "hddlog",
-            level: "unknown".to_owned(),
+            log: "hddlog".into(),
+            level: "unknown".into(),
             text: shown(line),
             at,
+            ..LogEvent::default()
         },
     }
 }

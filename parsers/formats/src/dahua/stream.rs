@@ -6,7 +6,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use daleel_core::{
-    AudioFormat, CivilTime, Codec, Counter, Frame, FrameKind, FrameParser, FrameState, SkipKind,
+    AudioFormat, CivilTime, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState, SkipKind,
     Step, StoredTime, StoredValue,
 };
 
@@ -170,11 +170,13 @@ impl DhavParser {
         let mut time = StoredTime {
             second: decode_date(header.date),
             counter: Some(Counter {
+                kind: CounterKind::Own,
                 value: u64::from(header.milliseconds),
                 modulus: COUNTER_MODULUS,
                 ticks_per_second: 1000,
             }),
             millisecond: None,
+            millisecond_doubtful: false,
             stored: [
                 StoredValue::new("date", offset.saturating_add(0x10), &header.date.to_le_bytes()),
                 StoredValue::new(

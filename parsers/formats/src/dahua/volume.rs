@@ -431,6 +431,10 @@ impl Recorder for Dhfs {
         Ok(Stream { source: self.volume.source.clone(), map })
     }
 
+    fn native_extension(&self, _recording: &Recording) -> &'static str {
+        "dav"
+    }
+
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser> {
         let bounds = self.resolve(recording).map(|(partition, head, descriptor)| {
             let chain = Chain::follow(partition, head, descriptor);

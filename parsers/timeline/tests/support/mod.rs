@@ -1,6 +1,6 @@
 //! A recorder's clock and the counter beside it, simulated in microseconds; and the clips that come of its frames.
 
-use daleel_core::{CivilTime, Counter, StoredTime};
+use daleel_core::{CivilTime, Counter, CounterKind, StoredTime};
 use daleel_timeline::{Pace, Pacing, Resolved, Stamp, TimeSource, resolve};
 
 /// Microseconds in a second.
@@ -86,7 +86,7 @@ impl Shot {
             second: self
                 .dated
                 .then(|| CivilTime::from_millis(self.clock.div_euclid(SECOND) * 1000)),
-            counter: Some(Counter { value: self.counter, modulus: 65_536, ticks_per_second: 1000 }),
+            counter: Some(Counter { kind: CounterKind::Own, value: self.counter, modulus: 65_536, ticks_per_second: 1000 }),
             ..StoredTime::default()
         }
     }
