@@ -53,7 +53,8 @@ fn every_clip_decodes_to_its_pictures() {
     }
     let mut clips = 0;
     let mut pictures = 0;
-    for scenario in scenarios().iter().filter(|scenario| is_clean(scenario.name)) {
+    let dahua = scenarios().iter().filter(|scenario| scenario.family() == "dahua");
+    for scenario in dahua.filter(|scenario| is_clean(scenario.name)) {
         let folder = tempfile::tempdir().unwrap();
         let truth = scenario.write(folder.path(), 11).unwrap();
         let extracted =
@@ -266,7 +267,7 @@ fn ffmpeg_demuxes_the_same_frames() {
         return;
     }
     let mut compared = 0;
-    for scenario in scenarios() {
+    for scenario in scenarios().iter().filter(|scenario| scenario.family() == "dahua") {
         let folder = tempfile::tempdir().unwrap();
         let truth = scenario.write(folder.path(), 5).unwrap();
         // FFmpeg does not skip an index, begins at the first key frame and takes pieces for frames; those are judged

@@ -21,7 +21,7 @@ fn check(name: &str) {
         &["--native"],
     );
     extracted.check_contract();
-    compare(&truth, &extracted, Allow { damaged: true });
+    compare(&truth, &extracted, Allow::default());
 }
 
 macro_rules! scenarios {
@@ -32,7 +32,7 @@ macro_rules! scenarios {
         #[test]
         fn every_scenario_is_tested() {
             let tested = [$($name),*];
-            for scenario in scenarios() {
+            for scenario in scenarios().iter().filter(|scenario| scenario.family() == "dahua") {
                 // The old form is recognised and named, not read: `forms_that_are_only_named`.
                 let named_only = scenario.name == "dav-old-mpeg";
                 assert!(named_only || tested.contains(&scenario.name), "{} has no test", scenario.name);
@@ -103,7 +103,7 @@ fn a_destroyed_index_block_mixes_no_cameras() {
         }
         std::fs::write(&path, image).unwrap();
         let extracted = extract(DALEEL, &path, &folder.path().join("out"), &[]);
-        compare(&truth, &extracted, Allow { damaged: true });
+        compare(&truth, &extracted, Allow::default());
     }
 }
 

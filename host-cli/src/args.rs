@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use daleel_core::{CivilTime, TimeParseError};
+use daleel_core::{CivilTime, RecordingState, TimeParseError};
 
 use crate::{
     exit::{EXIT_CODES_HELP, Exit, Failure},
@@ -41,7 +41,8 @@ pub enum Verb {
 /// A source and how to read it.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Disk image, any piece of a split image (.001, .dd.000, ...), block device, .dav file, or folder of .dav files
+    /// Disk image, any piece of a split image (.001, .dd.000, ...), block device, file of a recorder (.dav, exported
+    /// .mp4, index00.bin), or folder of such files
     #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
     /// ddrescue map of the image: what it calls unreadable or untried is treated as a hole, never as data. A map beside the image that
@@ -68,6 +69,34 @@ pub struct FilterArgs {
     /// Only footage at or before this recorder time; a date alone means to the end of that day
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     pub to: Option<CivilTime>,
+    /// Only recordings in this state; may be given several times. `residual` are entries that the recorder no longer shows: `list` has
+    /// them without being asked, `extract` only when asked
+    #[arg(long, value_enum, value_name = "STATE")]
+    pub state: Vec<StateArg>,
+}
+
+/// State of a recording, for the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StateArg {
+    /// Closed by the recorder
+    Closed,
+    /// Being written when the power went
+    Open,
+    /// The index contradicts itself
+    Conflict,
+    /// No longer shown by the recorder
+    Residual,
+}
+
+impl From<StateArg> for RecordingState {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Closed => Self::Closed,
+            StateArg::Open => Self::Open,
+            StateArg::Conflict => Self::Conflict,
+            StateArg::Residual => Self::Residual,
+        }
+    }
 }
 
 impl FilterArgs {
@@ -82,7 +111,15 @@ impl FilterArgs {
         let end = end.map(|end| end.plus_millis(999));
         let before = self.from.zip(end).is_some_and(|(from, end)| end < from);
         let after = self.to.zip(start).is_some_and(|(to, start)| start > to);
-        channel && !before && !after
+        let is_in = |state: &StateArg| RecordingState::from(*state) == recording.state;
+        let state = self.state.is_empty() || self.state.iter().any(is_in);
+        channel && state && !before && !after
+    }
+
+    /// Whether a recording is to be extracted: what the recorder no longer shows only when it is asked for.
+    pub fn extracts(&self, recording: &daleel_core::Recording) -> bool {
+        let is_listed = recording.state != RecordingState::Residual;
+        self.wants(recording) && (is_listed || self.state.contains(&StateArg::Residual))
     }
 
     /// Refuses a time range that holds nothing.

@@ -28,9 +28,10 @@ pub struct Attribution {
 }
 
 impl Attribution {
-    /// That of a recording. `conflict` says that the stream contradicts it here: then no channel is given.
-    pub fn of(recording: &Recording, conflict: Option<&Reason>) -> Self {
-        let reasons = recording.reasons.iter().chain(conflict).map(ReasonJson::from).collect();
+    /// That of a recording and its stream. `conflict` says that the stream contradicts it here: then no channel is given.
+    pub fn of(recording: &Recording, stream: &Stream, conflict: Option<&Reason>) -> Self {
+        let all = recording.reasons.iter().chain(&stream.reasons).chain(conflict);
+        let reasons = all.map(ReasonJson::from).collect();
         match conflict {
             Some(_) => Self { channel: None, grade: Grade::IndexConflict, reasons },
             None => Self { channel: recording.channel, grade: recording.grade, reasons },

@@ -175,6 +175,8 @@ pub struct Lane {
     pub last_counter: Option<u64>,
     /// Stamp of the last picture.
     pub last_second: Option<CivilTime>,
+    /// Whether the last picture had a stamp of its own.
+    last_is_dated: bool,
     /// How often frame numbers jumped where no key frame explains it.
     pub jumps: u64,
 }
@@ -193,6 +195,7 @@ impl Lane {
             moved: None,
             last_counter: None,
             last_second: None,
+            last_is_dated: true,
             jumps: 0,
         }
     }
@@ -224,6 +227,10 @@ impl Lane {
                 });
                 match self.cutting.clock_step {
                     ClockStep::Exact => cut = Some(Cut { why, after }),
+                    // Where only key frames are dated, the clock may have been moved anywhere since the one before.
+                    ClockStep::Key if frame.key && !self.last_is_dated => {
+                        cut = Some(Cut { why, after })
+                    }
                     ClockStep::Key => self.moved = Some((by_milliseconds, 0)),
                     ClockStep::Through => {}
                 }
@@ -395,6 +402,7 @@ impl Lane {
         self.last_number = frame.number;
         self.last_counter = frame.time.counter.map(|counter| counter.value);
         self.last_second = frame.time.second.or(self.last_second);
+        self.last_is_dated = frame.time.second.is_some();
         Ok(note)
     }
 

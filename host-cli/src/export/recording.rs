@@ -129,6 +129,10 @@ pub fn export(
     for finding in index_findings(recording) {
         export.findings.add(finding);
     }
+    for reason in stream.reasons.iter().filter(|reason| !reason.supports) {
+        let text = format!("{}: {}", recording.id, reason.text);
+        export.findings.add(Finding { kind: FindingKind::Interpretation, text, at: reason.at });
+    }
     // The parser starts at the beginning even when the wanted part does not: what it has learnt there counts.
     let end = wanted.map_or(u64::MAX, |wanted| wanted.span().end);
     let mut walk = Walk::new(stream, recorder.parser(recording), 0..end);
@@ -498,7 +502,7 @@ impl Export<'_> {
             units: waiting.iter().map(|sound| sound.at..sound.end).collect(),
             frames: waiting.into_iter().map(|sound| (sound.record, sound.time)).collect(),
         };
-        let attribution = Attribution::of(self.recording, conflict.as_ref());
+        let attribution = Attribution::of(self.recording, self.stream, conflict.as_ref());
         let (json, files, findings) = alone.write(&self.folder, self.stream, attribution)?;
         self.done.files.extend(files);
         self.done.other.push(json);
@@ -524,7 +528,7 @@ impl Export<'_> {
             ticks_per_second,
             native: self.options.native,
             foreign: &foreign,
-            attribution: Attribution::of(self.recording, conflict.as_ref()),
+            attribution: Attribution::of(self.recording, self.stream, conflict.as_ref()),
         };
         let closed = closing.finish().context("writing a clip")?;
         self.done.files.extend(closed.files);

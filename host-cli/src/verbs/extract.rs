@@ -139,7 +139,7 @@ impl Extract {
         let mut before = 0u64;
         let mut found = noticed.counts().values().sum::<u64>();
         for recording in
-            recorder.recordings().flatten().filter(|recording| self.filter.wants(recording))
+            recorder.recordings().flatten().filter(|recording| self.filter.extracts(recording))
         {
             if !journal.is_done(&recording.id) {
                 let done = self.one(&*recorder, &recording, |at| {
@@ -168,7 +168,7 @@ impl Extract {
         asked.noticed.extend(recorder.findings());
         for item in recorder.recordings() {
             match item {
-                Ok(recording) if self.filter.wants(&recording) => {
+                Ok(recording) if self.filter.extracts(&recording) => {
                     asked.recordings = asked.recordings.saturating_add(1);
                     asked.bytes = asked.bytes.saturating_add(recording.bytes);
                 }

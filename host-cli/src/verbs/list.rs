@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use anyhow::Result;
-use daleel_core::{Findings, Recorder, Recording};
+use daleel_core::{Findings, Recorder, Recording, RecordingState};
 use serde::Serialize;
 
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
 
 /// List the recordings of the recorder's own index
 ///
-/// One line a recording, in the order of the index. Recordings that no index mentions are not here. Times are the recorder's own clock.
+/// One line a recording, in the order of the index. Entries of earlier passes that are still in the index but no longer shown by the recorder have the
+/// state residual and are counted apart. Recordings that no index mentions are not here. Times are the recorder's own clock.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  daleel list disk.dd\n  daleel list disk.dd --channel 3 --from 2024-12-07T20:00 --to 2024-12-08T04:00\n  daleel list disk.dd --jsonl | head\n  daleel list disk.dd --csv > recordings.csv"
@@ -59,6 +60,8 @@ struct Totals {
     start: Option<String>,
     end: Option<String>,
     by_channel: BTreeMap<String, ChannelTotals>,
+    /// Entries of earlier passes that the recorder no longer shows; in none of the other sums.
+    residual: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -70,6 +73,10 @@ struct ChannelTotals {
 
 impl Totals {
     fn add(&mut self, recording: &Recording) {
+        if recording.state == RecordingState::Residual {
+            self.residual = self.residual.saturating_add(1);
+            return;
+        }
         let duration = duration_ms(recording).unwrap_or(0);
         let channel = recording.channel.map_or("unknown".to_owned(), |channel| channel.to_string());
         let own = self.by_channel.entry(channel).or_default();
@@ -254,6 +261,13 @@ impl List {
             totals.bytes,
             duration_text(totals.duration_ms)
         )?;
+        if totals.residual > 0 {
+            writeln!(
+                out,
+                "{} residual entries of earlier passes, no longer listed by the recorder (state residual above)",
+                totals.residual
+            )?;
+        }
         let mut channels: Vec<_> = totals.by_channel.iter().collect();
         channels.sort_by_key(|(channel, _)| channel.parse::<u32>().unwrap_or(u32::MAX));
         for (channel, own) in channels {

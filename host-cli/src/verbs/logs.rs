@@ -109,12 +109,9 @@ struct EventJson {
     text: String,
     offset: u64,
     length: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     stored: Option<StoredJson>,
     /// Hexadecimal digits of what is not understood.
-    #[serde(skip_serializing_if = "Option::is_none")]
     unknown: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     source_file: Option<String>,
 }
 

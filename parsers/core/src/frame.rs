@@ -142,7 +142,8 @@ pub struct StoredTime {
     pub counter: Option<Counter>,
     /// Milliseconds within the second, where the format stores them apart.
     pub millisecond: Option<u16>,
-    /// True where the milliseconds are stored but nothing shows that the recorder fills them in: they read 0 throughout.
+    /// True where nothing in the stream so far shows that the recorder fills its milliseconds in: they read 0. Holds for undated frames too,
+    /// whose time is carried on from such stamps.
     pub millisecond_doubtful: bool,
     /// The bytes all this was read from.
     pub stored: SmallVec<[StoredValue; 2]>,
@@ -260,4 +261,21 @@ pub trait FrameParser: Send {
     /// The next frame that only the end of the bytes completes: a split frame whose last unit never came. Called until it gives
     /// `None`, at the end of the stream and at every hole.
     fn finish(&mut self) -> Option<Box<Frame>>;
+
+    /// Bytes taken in before ([`Step::Held`]) that turn out to belong to no frame. Called before every step and after
+    /// [`finish`](Self::finish), until it gives `None`: every byte taken in is in one frame or in one of these.
+    fn passed(&mut self) -> Option<Passed> {
+        None
+    }
+}
+
+/// Bytes of a stream that belong to no frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Logical range.
+    pub range: Range<u64>,
+    /// Expected or damage.
+    pub kind: SkipKind,
+    /// What they are.
+    pub why: Cow<'static, str>,
 }

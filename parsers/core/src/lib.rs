@@ -24,7 +24,7 @@ pub use error::{FormatError, FormatErrorKind};
 pub use extent::{Extent, ExtentMap, Extents};
 pub use finding::{Finding, FindingKind, Findings};
 pub use frame::{
-    AudioFormat, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState, Ranges,
+    AudioFormat, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState, Passed, Ranges,
     SkipKind, Step, StoredTime, StoredValue,
 };
 pub use reader::{

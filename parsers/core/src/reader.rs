@@ -203,6 +203,8 @@ pub struct Stream {
     pub source: Arc<dyn Source>,
     /// Logical offset to extents of `source`.
     pub map: ExtentMap,
+    /// Why these bytes are the recording's, where the index does not name them itself.
+    pub reasons: Vec<Reason>,
 }
 
 /// One entry of a recorder's own log.

@@ -6,7 +6,7 @@ use std::{
     ops::{ControlFlow, Range},
 };
 
-use crate::{Extent, Frame, FrameParser, Hole, Ranges, ReadError, SkipKind, Step, Stream};
+use crate::{Extent, Frame, FrameParser, Hole, Passed, Ranges, ReadError, SkipKind, Step, Stream};
 
 /// Window that is read ahead.
 const WINDOW_BYTES: usize = 512 << 10;
@@ -226,11 +226,15 @@ impl Iterator for Walk<'_> {
 
     fn next(&mut self) -> Option<WalkItem> {
         loop {
+            if let Some(Passed { range, kind, why }) = self.parser.passed() {
+                return Some(WalkItem::Skipped { range, kind, why });
+            }
             if self.finishing {
                 if let Some(frame) = self.parser.finish() {
                     return Some(WalkItem::Frame(frame));
                 }
                 self.finishing = false;
+                continue;
             }
             if self.offset() >= self.segment_end {
                 if let Some((range, error)) = self.failure.take() {
@@ -240,7 +244,11 @@ impl Iterator for Walk<'_> {
                     return Some(WalkItem::Failed { range, error });
                 }
                 if self.segment_end >= self.end {
-                    return self.parser.finish().map(WalkItem::Frame);
+                    let frame = self.parser.finish().map(WalkItem::Frame);
+                    return frame.or_else(|| {
+                        let Passed { range, kind, why } = self.parser.passed()?;
+                        Some(WalkItem::Skipped { range, kind, why })
+                    });
                 }
                 match self.next_segment() {
                     Some(item) => {

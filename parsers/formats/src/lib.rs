@@ -6,11 +6,12 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 pub mod dahua;
+pub mod hikvision;
 
 use daleel_core::{Family, Input, Verdict};
 
 /// All families, in the order in which they are asked. The order does not decide: the best verdict does.
-pub static FAMILIES: &[Family] = &[dahua::DISK, dahua::STREAM];
+pub static FAMILIES: &[Family] = &[dahua::DISK, dahua::STREAM, hikvision::DISK];
 
 /// Asks every family about an input. Best verdict first; equal scores keep the order of [`FAMILIES`], and both are returned.
 pub fn identify(input: &Input) -> Vec<(&'static Family, Verdict)> {

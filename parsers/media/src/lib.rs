@@ -14,6 +14,8 @@ pub mod jpeg;
 pub mod mp4;
 pub mod mpeg4;
 pub mod params;
+pub mod ps;
+pub mod slice;
 pub mod wav;
 
 pub use mp4::{AudioTrack, Mp4Options, Mp4Summary, Mp4Writer, MuxError, Output, VideoTrack};

@@ -3,7 +3,7 @@
 //! The two agree when some number of counter wraps makes the counter's step fit the step of the whole-second stamps to within a second.
 //! Where they do not, the frame number and the usual distance between frames tell which of the two moved.
 
-use daleel_core::StoredTime;
+use daleel_core::{CounterKind, StoredTime};
 
 use crate::resolve::narrowed;
 
@@ -14,6 +14,8 @@ const STEP_MIN_MS: i64 = 250;
 const STILL_FRAMES: u32 = 3;
 /// How far a stored counter may go back between frames that are merely out of order, in milliseconds.
 const REORDER_MAX_MS: i64 = 500;
+/// A counter that takes longer than this to wrap is followed between frames without a stamp, up to this distance, in milliseconds.
+const LONG_COUNTER_MS: i64 = 3_600_000;
 
 /// What a frame says about its time, with the counter made continuous over the clip. The input of [`resolve`](crate::resolve).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Stamp {
     pub second: Option<i64>,
     /// Milliseconds within the second, where stored apart.
     pub millisecond: Option<u16>,
+    /// True where the milliseconds read 0 and nothing shows that the recorder fills them in.
+    pub doubtful: bool,
+    /// Which counter `ticks` follows.
+    pub counter: CounterKind,
     /// True when `ticks` does not continue the stored counter here.
     pub restarted: bool,
     /// True when the stored counter wrapped since the frame before: its true modulus may be one tick less.
@@ -56,7 +62,8 @@ pub enum Pacing {
 
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    second: Option<i64>,
+    /// The clock in ticks, as far as the frame states it, or as the counter carries it on from the frames that do.
+    clock: Option<i64>,
     counter: Option<u64>,
     number: Option<u32>,
     ticks: i64,
@@ -122,7 +129,8 @@ impl Pace {
             None => (Pacing::First, Stamp::at(0, second)),
             Some(last) => {
                 let modulus = time.counter.map_or(0, |counter| counter.modulus);
-                self.follow(last, second, counter, modulus, number)
+                let stated = self.stated(time);
+                self.follow(last, second, stated, counter, modulus, number)
             }
         };
         match (pacing, self.last) {
@@ -141,28 +149,40 @@ impl Pace {
             _ => {}
         }
         stamp.millisecond = time.millisecond;
+        stamp.doubtful = time.millisecond_doubtful;
+        stamp.counter = time.counter.map_or(CounterKind::Own, |counter| counter.kind);
         self.narrow(&stamp);
         self.at = stamp.ticks;
         self.last = Some(match self.last {
             // A frame that says nothing leaves the one before it to compare with.
             Some(last) if second.is_none() && counter.is_none() => Last { number, ..last },
-            _ => Last { second, counter, number, ticks: stamp.ticks },
+            _ => {
+                let carried = self.phase.map(|(low, _)| low.saturating_add(stamp.ticks));
+                let clock = self.stated(time).or(carried);
+                Last { clock, counter, number, ticks: stamp.ticks }
+            }
         });
         (pacing, stamp)
+    }
+
+    /// The clock in ticks as a frame states it.
+    fn stated(&self, time: &StoredTime) -> Option<i64> {
+        let second = time.second?.millis().div_euclid(1000);
+        let milliseconds = i64::from(time.millisecond.unwrap_or(0));
+        let within = self.ticks(milliseconds);
+        Some(second.saturating_mul(self.ticks_per_second).saturating_add(within))
     }
 
     fn follow(
         &mut self,
         last: Last,
         second: Option<i64>,
+        stated: Option<i64>,
         counter: Option<u64>,
         modulus: u64,
         number: Option<u32>,
     ) -> (Pacing, Stamp) {
-        let clock = last
-            .second
-            .zip(second)
-            .map(|(a, b)| b.saturating_sub(a).saturating_mul(self.ticks_per_second));
+        let clock = last.clock.zip(stated).map(|(a, b)| b.saturating_sub(a));
         let modulus = i64::try_from(modulus).unwrap_or(0);
         let ran = last.counter.zip(counter).filter(|_| modulus > 0).map(|(a, b)| {
             let (a, b) = (i64::try_from(a).unwrap_or(0), i64::try_from(b).unwrap_or(0));
@@ -186,6 +206,10 @@ impl Pace {
             (None, Some(ran)) if self.is_usual(ran) => {
                 self.continues(last, second, ran, wraps(last, counter))
             }
+            (None, Some(ran)) => match self.long_run(ran, modulus) {
+                Some(delta) => self.continues(last, second, delta, wraps(last, counter)),
+                None => self.restarts(last, second),
+            },
             (Some(clock), None) if clock >= 0 => self.continues(last, second, clock, false),
             (Some(clock), None) => self.step(clock, None),
             _ => self.restarts(last, second),
@@ -203,6 +227,15 @@ impl Pace {
             .map(|wraps| ran.saturating_add(wraps.saturating_mul(modulus)))
             .find(|delta| clock.saturating_sub(*delta).saturating_abs() < self.ticks_per_second)
             .filter(|delta| *delta > self.ticks(REORDER_MAX_MS).saturating_neg())
+    }
+
+    /// The step of a counter that wraps so seldom that it tells the distance by itself: forwards, or a little backwards where frames
+    /// are out of order.
+    fn long_run(&self, ran: i64, modulus: i64) -> Option<i64> {
+        let limit = self.ticks(LONG_COUNTER_MS);
+        let back = ran.saturating_sub(modulus);
+        let delta = if back > self.ticks(REORDER_MAX_MS).saturating_neg() { back } else { ran };
+        (modulus > limit && delta <= limit).then_some(delta)
     }
 
     fn ticks(&self, milliseconds: i64) -> i64 {
@@ -336,13 +369,26 @@ fn wraps(last: Last, counter: Option<u64>) -> bool {
 
 impl Stamp {
     const fn at(ticks: i64, second: Option<i64>) -> Self {
-        Self { ticks, second, millisecond: None, restarted: false, wrapped: false }
+        Self {
+            ticks,
+            second,
+            millisecond: None,
+            doubtful: false,
+            counter: CounterKind::Own,
+            restarted: false,
+            wrapped: false,
+        }
+    }
+
+    /// The milliseconds within the second, where they are known to be filled in.
+    pub(crate) fn exact_millisecond(&self) -> Option<u16> {
+        self.millisecond.filter(|_| !self.doubtful)
     }
 
     /// Bounds of `clock - ticks` that this stamp alone allows, both included.
     pub(crate) fn phase(&self, ticks_per_second: i64) -> Option<(i64, i64)> {
         let start = self.second?.checked_mul(ticks_per_second)?.checked_sub(self.ticks)?;
-        Some(match self.millisecond {
+        Some(match self.exact_millisecond() {
             Some(ms) => {
                 let within = i64::from(ms).checked_mul(ticks_per_second)?.div_euclid(1000);
                 let at = start.checked_add(within)?;

@@ -6,7 +6,7 @@
 //! (a modulus of 65535 has been seen where 65536 is documented). Where the statements before and behind a frame exclude
 //! each other the clock was moved a little somewhere near, and the frame's interval covers both.
 
-use daleel_core::CivilTime;
+use daleel_core::{CivilTime, CounterKind};
 
 use crate::pace::Stamp;
 
@@ -27,6 +27,10 @@ pub enum TimeSource {
     OwnStampAndRate,
     /// The counter, from the nearest frames that have a stamp.
     Counter,
+    /// The frame's own whole-second stamp, narrowed down by the presentation time stamps.
+    OwnStampAndPts,
+    /// The presentation time stamp, from the nearest frames that have a date.
+    Pts,
     /// Nothing tells.
     None,
 }
@@ -39,6 +43,8 @@ impl TimeSource {
             Self::OwnStampAndCounter => "own-stamp+counter",
             Self::OwnStampAndRate => "own-stamp+frame-rate",
             Self::Counter => "counter",
+            Self::OwnStampAndPts => "own-stamp+pts",
+            Self::Pts => "pts",
             Self::None => "none",
         }
     }
@@ -54,6 +60,9 @@ pub struct Resolved {
     /// Where it comes from.
     pub source: TimeSource,
 }
+
+/// From this width on an interval is the whole second of a stamp and no more.
+const DOUBTFUL_WIDTH_MS: i64 = 900;
 
 type Bounds = Option<(i64, i64)>;
 
@@ -188,16 +197,35 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
         i64::try_from(wide).unwrap_or(i64::MAX)
     };
     let (from, to) = (millis(clock(low)), millis(clock(high)));
-    let middle = from.saturating_add(to.saturating_sub(from).div_euclid(2));
+    let shown = match forward {
+        // Nothing but a second whose milliseconds read 0: it is shown as it is stored.
+        _ if stamp.doubtful && to.saturating_sub(from) >= DOUBTFUL_WIDTH_MS => from,
+        // The clock was moved somewhere before the next stamp: the frame is shown by the one before, and may be off by the whole move.
+        Some((low, high)) if stamp.second.is_none() && Some((low, high)) != both => {
+            middle(millis(clock(low)), millis(clock(high))).clamp(from, to)
+        }
+        _ => middle(from, to),
+    };
     // What the frame says by itself holds as it is; what its neighbours say was cut to whole milliseconds.
-    let by_neighbours = stamp.millisecond.is_none() && both != stamp.phase(ticks_per_second);
+    let by_neighbours =
+        stamp.exact_millisecond().is_none() && both != stamp.phase(ticks_per_second);
     let slack = if by_neighbours { TRUNCATION_MS } else { 0 };
-    let reach = to.saturating_sub(middle).max(1).saturating_add(slack).unsigned_abs();
-    let source = match (stamp.second, stamp.millisecond) {
+    let reach = to.saturating_sub(shown).max(shown.saturating_sub(from)).max(1);
+    let uncertainty_ms = reach.saturating_add(slack).unsigned_abs();
+    let is_pts = stamp.counter == CounterKind::Pts;
+    let source = match (stamp.second, stamp.exact_millisecond()) {
         (Some(_), Some(_)) => TimeSource::OwnStamp,
+        // Nothing narrowed it down.
+        (Some(_), None) if stamp.doubtful && !by_neighbours => TimeSource::OwnStamp,
         (Some(_), None) if stamp.restarted => TimeSource::OwnStampAndRate,
+        (Some(_), None) if is_pts => TimeSource::OwnStampAndPts,
         (Some(_), None) => TimeSource::OwnStampAndCounter,
+        (None, _) if is_pts => TimeSource::Pts,
         (None, _) => TimeSource::Counter,
     };
-    Resolved { time: Some(CivilTime::from_millis(middle)), uncertainty_ms: reach, source }
+    Resolved { time: Some(CivilTime::from_millis(shown)), uncertainty_ms, source }
+}
+
+fn middle(from: i64, to: i64) -> i64 {
+    from.saturating_add(to.saturating_sub(from).div_euclid(2))
 }

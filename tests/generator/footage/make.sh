@@ -38,6 +38,10 @@ h264() { # FILE CAMERA SIZE FRAMES LUMA QP KEYINT
     $FF "$(source_of "$2" "$3" "$4" "$5")" -c:v libx264 -preset medium -profile:v main -qp "$6" \
         -x264-params "$X264:keyint=$7:min-keyint=$7" -bsf:v filter_units=remove_types=6 -f h264 "$1"
 }
+smart() { # FILE CAMERA SIZE FRAMES LUMA QP KEY-FRAME-TIMES
+    $FF "$(source_of "$2" "$3" "$4" "$5")" -c:v libx264 -preset medium -profile:v main -qp "$6" -forced-idr 1 -force_key_frames "$7" \
+        -x264-params "$X264:keyint=1000:min-keyint=1" -bsf:v filter_units=remove_types=6 -f h264 "$1"
+}
 h265() { # FILE CAMERA SIZE FRAMES LUMA QP
     $FF "$(source_of "$2" "$3" "$4" "$5")" -c:v libx265 -preset medium -qp "$6" -x265-params "$X265" -f hevc "$1"
 }
@@ -54,3 +58,5 @@ $FF "$(source_of 9 352x288 6 "$(lum 9 "$(waves 9 10)")")" -c:v mjpeg -q:v 6 -pix
 $FF "$(source_of 10 352x288 48 "$(lum 10 "$(waves 10 10)")")" -c:v mpeg4 -q:v 12 -g 12 -bf 0 -f m4v cam10.m4v
 ffmpeg -hide_banner -loglevel error -y -flags +bitexact -fflags +bitexact -f lavfi \
     -i "sine=frequency=440:sample_rate=16000:duration=8" -ac 1 -c:a aac -b:a 24k -f adts tone-16k.aac
+smart cam11-smart.h264 11 352x288 400 "$(lum 11 "$(still 11 60)")" 27 0,1.6,7.6,9.2
+h264 cam12-huge.h264 12 1280x720 20 "$(lum 12 "$(still 12 120)")" 40 10

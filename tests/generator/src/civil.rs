@@ -7,6 +7,7 @@ use std::fmt;
 
 const MS_PER_SECOND: i64 = 1000;
 const MS_PER_DAY: i64 = 86_400 * MS_PER_SECOND;
+const SECONDS_1970_TO_2000: i64 = 946_684_800;
 /// Days from 0000-03-01 to 2000-01-01 in the proleptic Gregorian calendar.
 const DAYS_TO_2000: i64 = 730_425;
 
@@ -43,6 +44,11 @@ impl Moment {
     /// Milliseconds since 2000-01-01 00:00:00.
     pub const fn millis(self) -> i64 {
         self.0
+    }
+
+    /// Seconds since 1970-01-01 00:00:00, as if the clock showed UTC; the milliseconds are dropped.
+    pub const fn unix_seconds(self) -> u32 {
+        (self.0.div_euclid(MS_PER_SECOND) + SECONDS_1970_TO_2000) as u32
     }
 
     /// This moment moved by `ms` milliseconds, back when negative.
@@ -115,6 +121,12 @@ const fn civil_from_2000(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unix_seconds_match_the_published_initialisation_time() {
+        // 0x54772237, `docs/formats/hikvision.md`, section 2.
+        assert_eq!(Moment::at((2014, 11, 27), (13, 8, 7)).unix_seconds(), 0x5477_2237);
+    }
 
     #[test]
     fn packed_dates_match_the_check_values_of_the_specification() {

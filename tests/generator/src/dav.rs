@@ -9,7 +9,7 @@ use crate::footage::Footage;
 use crate::image::Image;
 use crate::stream::{StreamFrame, build};
 use crate::take::Take;
-use crate::truth::{AudioFacts, Extent, Frame, Recording, TRUTH_VERSION, Truth};
+use crate::truth::{AudioFacts, Extent, Frame, Recording, Truth};
 
 /// Length of the header that starts with `DAHUA`.
 const DAHUA_HEADER_BYTES: usize = 0x400;
@@ -65,7 +65,7 @@ pub fn write_dav(plan: &DavPlan) -> Result<(Image, Truth), Error> {
     }
     let mut image = Image::new(bytes.len() as u64);
     image.write(0, &bytes)?;
-    let truth = truth("dav", image.len(), recordings);
+    let truth = Truth { recordings, ..Truth::empty("dav", image.len()) };
     Ok((image, truth))
 }
 
@@ -98,20 +98,10 @@ fn write_prefix(
 
 fn recording(number: usize, take: &Take) -> Recording {
     Recording {
-        id: format!("s{number}"),
-        listed: true,
-        reason: None,
-        partition: None,
-        head_cluster: None,
-        chain: Vec::new(),
-        channel: None,
-        descriptor_begin: None,
-        descriptor_end: None,
         codec: Some(take.footage.codec().name().into()),
         size: Some(take.footage.size()),
         audio: take.audio.map(AudioFacts::from),
-        index: None,
-        frames: Vec::new(),
+        ..Recording::new(format!("s{number}"))
     }
 }
 
@@ -133,23 +123,6 @@ fn place(frame: &StreamFrame, offset: usize, cut: usize) -> Option<Frame> {
         fact.reason = Some("the file begins in the middle of it".into());
     }
     Some(fact)
-}
-
-fn truth(form: &str, bytes: u64, recordings: Vec<Recording>) -> Truth {
-    Truth {
-        version: TRUTH_VERSION,
-        scenario: String::new(),
-        summary: String::new(),
-        seed: 0,
-        form: form.into(),
-        image: String::new(),
-        bytes,
-        sector_zero: None,
-        partitions: Vec::new(),
-        recordings,
-        events: Vec::new(),
-        damage: Vec::new(),
-    }
 }
 
 /// Writes a file of the old start-code form, of which only the start codes are known: FB with the
@@ -176,6 +149,6 @@ pub fn write_old_mpeg(start: Moment) -> Result<(Image, Truth), Error> {
     }
     let mut image = Image::new(bytes.len() as u64);
     image.write(0, &bytes)?;
-    let truth = truth("old-mpeg", image.len(), Vec::new());
+    let truth = Truth::empty("old-mpeg", image.len());
     Ok((image, truth))
 }

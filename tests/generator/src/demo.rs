@@ -6,6 +6,7 @@ use crate::audio::AudioCodec;
 use crate::civil::Moment;
 use crate::dhfs::{DiskPlan, PartitionPlan, RecordingPlan, write_disk};
 use crate::footage::Footage;
+use crate::image::Medium;
 use crate::scenarios::{ALIGN_1_MIB, later, log_lines, save};
 use crate::take::{Auxiliary, Event, Take};
 use crate::truth::Truth;
@@ -31,7 +32,7 @@ pub fn demo_disk(dir: &Path) -> Result<Truth, Error> {
         image: "demo.img".into(),
         ..disk.truth
     };
-    save(dir, &disk.image, &truth)?;
+    save(dir, &Medium::Image(disk.image), &truth)?;
     Ok(truth)
 }
 

@@ -64,11 +64,15 @@ pub enum Footage {
     Stills,
     /// Camera 10: MPEG-4 part 2, 352 x 288.
     Mpeg4,
+    /// Camera 11: H.264, 352 x 288, key frames 40 to 170 pictures apart.
+    Smart,
+    /// Camera 12: H.264, 1280 x 720, key frames above 200 KiB.
+    Huge,
 }
 
 impl Footage {
     /// All streams.
-    pub const ALL: [Footage; 10] = [
+    pub const ALL: [Footage; 12] = [
         Footage::Cam1,
         Footage::Cam2,
         Footage::Cam3,
@@ -79,6 +83,8 @@ impl Footage {
         Footage::Large,
         Footage::Stills,
         Footage::Mpeg4,
+        Footage::Smart,
+        Footage::Huge,
     ];
 
     /// The camera number in the picture mark.
@@ -101,6 +107,7 @@ impl Footage {
         match self {
             Footage::Cam7 => [640, 360],
             Footage::Large => [640, 480],
+            Footage::Huge => [1280, 720],
             _ => [352, 288],
         }
     }
@@ -118,12 +125,14 @@ impl Footage {
             Footage::Large => include_bytes!("../footage/cam8-large.h264"),
             Footage::Stills => include_bytes!("../footage/cam9.mjpeg"),
             Footage::Mpeg4 => include_bytes!("../footage/cam10.m4v"),
+            Footage::Smart => include_bytes!("../footage/cam11-smart.h264"),
+            Footage::Huge => include_bytes!("../footage/cam12-huge.h264"),
         }
     }
 
     /// The access units in decoding order, which is also the order of display.
     pub fn units(self) -> &'static [Unit] {
-        static UNITS: [OnceLock<Vec<Unit>>; 10] = [const { OnceLock::new() }; 10];
+        static UNITS: [OnceLock<Vec<Unit>>; 12] = [const { OnceLock::new() }; 12];
         UNITS[self as usize].get_or_init(|| split(self.codec(), self.stream()))
     }
 
@@ -239,10 +248,10 @@ mod tests {
     #[test]
     fn the_counts_are_those_of_the_commands_in_the_readme() {
         let counts = Footage::ALL.map(|footage| footage.units().len());
-        assert_eq!(counts, [200, 200, 200, 200, 150, 150, 50, 50, 6, 48]);
+        assert_eq!(counts, [200, 200, 200, 200, 150, 150, 50, 50, 6, 48, 400, 20]);
         let keys =
             Footage::ALL.map(|footage| footage.units().iter().filter(|unit| unit.key).count());
-        assert_eq!(keys, [8, 8, 8, 8, 6, 6, 2, 2, 6, 4]);
+        assert_eq!(keys, [8, 8, 8, 8, 6, 6, 2, 2, 6, 4, 4, 2]);
     }
 
     #[test]

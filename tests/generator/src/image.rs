@@ -1,7 +1,7 @@
 //! An image in memory of which only the written pages exist.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -68,6 +68,31 @@ impl Image {
         out
     }
 
+    /// Appends zeros up to `bytes`; a shorter length than it has changes nothing.
+    pub fn extend(&mut self, bytes: u64) {
+        self.bytes = self.bytes.max(bytes);
+    }
+
+    /// Makes a range zero without taking room for it.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when the range passes the end.
+    pub fn clear(&mut self, offset: u64, length: u64) -> Result<(), Error> {
+        let (first, end) = (offset.next_multiple_of(PAGE), (offset + length) / PAGE * PAGE);
+        if first >= end {
+            return self.write(offset, &vec![0; length as usize]);
+        }
+        self.pages.retain(|page, _| !(first..end).contains(&(page * PAGE)));
+        self.write(offset, &vec![0; (first - offset) as usize])?;
+        self.write(end, &vec![0; (offset + length - end) as usize])
+    }
+
+    /// Cuts the image off at `bytes`; a longer length than it has changes nothing.
+    pub fn truncate(&mut self, bytes: u64) {
+        self.bytes = self.bytes.min(bytes);
+        self.pages.retain(|page, _| page * PAGE < bytes);
+    }
+
     /// Writes the image to a new sparse file.
     ///
     /// # Errors
@@ -88,6 +113,38 @@ impl Image {
             run.extend(&data[..data.len().min((self.bytes - page * PAGE) as usize)]);
         }
         write_run(&mut file, start, &run).map_err(failed)
+    }
+}
+
+/// What a scenario puts beside its truth file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Medium {
+    /// One file: a disk or a stream.
+    Image(Image),
+    /// A folder: files by their path within it, parts joined by `/`.
+    Folder(BTreeMap<String, Image>),
+}
+
+impl Medium {
+    /// Writes the file, or the folder with its files, at `path`.
+    ///
+    /// # Errors
+    /// A file or the folder exists already or cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        match self {
+            Medium::Image(image) => image.save(path),
+            Medium::Folder(files) => {
+                fs::create_dir(path).map_err(|source| Error::io("make", path, source))?;
+                files.iter().try_for_each(|(name, image)| {
+                    let file =
+                        name.split('/').fold(path.to_path_buf(), |path, part| path.join(part));
+                    let parent = file.parent().unwrap_or(path);
+                    fs::create_dir_all(parent)
+                        .map_err(|source| Error::io("make", parent, source))?;
+                    image.save(&file)
+                })
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Command line of the generator.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -16,7 +16,7 @@ Examples:
 
 Each scenario is an image and a truth.json beside it. Nothing is ever replaced.";
 
-/// Write recorder disks and .dav files with known content, and the truth about them.
+/// Write recorder disks, folders and stream files with known content, and the truth about them.
 #[derive(Parser)]
 #[command(name = "daleel-generator", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -50,7 +50,7 @@ enum Command {
     },
     /// Write one long stream, for measuring speed; without a frame-by-frame truth
     Long {
-        /// File to make: a .dav stream, or a disk with --disk
+        /// File to make: a stream, or a disk with --disk
         file: PathBuf,
         /// Bytes of stream
         #[arg(long, value_name = "N", default_value_t = 1 << 30)]
@@ -61,6 +61,20 @@ enum Command {
         /// Write a disk that holds the stream
         #[arg(long)]
         disk: bool,
+        /// Write the formats of Hikvision instead of those of Dahua
+        #[arg(long)]
+        hikvision: bool,
+    },
+    /// Write a large sparse Hikvision disk, for measuring; without a frame-by-frame truth
+    Sparse {
+        /// File to make
+        file: PathBuf,
+        /// Blocks of 1 GiB
+        #[arg(long, value_name = "N", default_value_t = 9313)]
+        blocks: u32,
+        /// Blocks that are still open, with footage in full
+        #[arg(long, value_name = "N", default_value_t = 16)]
+        open: u32,
     },
 }
 
@@ -81,7 +95,18 @@ fn run(command: Command) -> Result<(), Error> {
             let truth = write_scenario(&scenario, &out, seed)?;
             say(&format!("{} {} bytes", truth.image_path(&out).display(), truth.bytes));
         }
-        Command::Long { file, bytes, bitrate, disk } => long(&file, bytes, bitrate, disk)?,
+        Command::Long { file, bytes, bitrate, disk, hikvision } => {
+            let facts = match (hikvision, disk) {
+                (false, false) => bench::long_dav(&file, bytes, bitrate)?,
+                (false, true) => bench::long_disk(&file, bytes)?,
+                (true, false) => bench::hikvision_long_stream(&file, bytes, bitrate)?,
+                (true, true) => bench::hikvision_long_disk(&file, bytes)?,
+            };
+            report_facts(&facts);
+        }
+        Command::Sparse { file, blocks, open } => {
+            report_facts(&bench::hikvision_sparse_disk(&file, blocks, open)?);
+        }
         Command::All { out, seed } => {
             for scenario in scenarios() {
                 let dir = out.join(scenario.name);
@@ -93,11 +118,9 @@ fn run(command: Command) -> Result<(), Error> {
     Ok(())
 }
 
-fn long(file: &Path, bytes: u64, bitrate: u64, disk: bool) -> Result<(), Error> {
-    let facts =
-        if disk { bench::long_disk(file, bytes)? } else { bench::long_dav(file, bytes, bitrate)? };
-    say(&format!("{} {} bytes, {} video frames", file.display(), facts.bytes, facts.frames));
-    Ok(())
+fn report_facts(facts: &bench::BenchFacts) {
+    let path = facts.path.display();
+    say(&format!("{path} {} bytes, {} video frames", facts.bytes, facts.frames));
 }
 
 fn list(scenario: &Scenario) {

@@ -214,7 +214,7 @@ impl<'a> Builder<'a> {
         let pieces = self.pieces(&header, &body);
         let fact = Frame {
             kind: body.fact_kind,
-            dhav_channel: header.channel,
+            dhav_channel: Some(header.channel),
             number,
             key: body.key,
             codec: body.codec,
@@ -222,7 +222,8 @@ impl<'a> Builder<'a> {
             true_time: clock.to_string(),
             elapsed_ms: unit.elapsed - origin,
             stored_second: clock.second_text(),
-            counter_ms: counter,
+            counter_ms: Some(counter),
+            stored: None,
             discontinuity: unit.discontinuity,
             payload: Vec::new(),
             extents: Vec::new(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::hikvision::files::{FileFacts, SegmentFacts};
 use crate::mark::Mark;
 
 /// Version of the layout of `truth.json`.
@@ -30,7 +31,8 @@ pub struct Truth {
     pub summary: String,
     /// Seed it was written with.
     pub seed: u64,
-    /// `dhfs` (a whole disk), `dav` (a stream file) or `old-mpeg` (a stream of the old form).
+    /// `dhfs`, `hikvision-disk` (whole disks), `hikvision-files` (files of a card or a network
+    /// drive), `dav`, `hikvision-stream` (a stream file) or `old-mpeg` (a stream of the old form).
     pub form: String,
     /// File name of the image, in the folder of the truth file.
     pub image: String,
@@ -46,6 +48,15 @@ pub struct Truth {
     pub events: Vec<LogEvent>,
     /// What was damaged on purpose after writing.
     pub damage: Vec<Damage>,
+    /// Structures of a Hikvision disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hikvision: Option<HikvisionFacts>,
+    /// Records of Hikvision log areas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogRecord>,
+    /// Files of a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileFacts>,
 }
 
 /// What sector 0 holds.
@@ -114,6 +125,24 @@ pub struct Recording {
     pub audio: Option<AudioFacts>,
     /// Index block (DHII) before the first frame.
     pub index: Option<Extent>,
+    /// File that all extents of this recording count in; null where they count on the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// File header (IMKH) before the first frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Extent>,
+    /// The recording that goes on here without a gap, in the next block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
+    /// The entry of the recorder's index (Hikvision); null for remains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryFacts>,
+    /// Records of the key-frame index in the block tail (OFNI).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_index: Vec<KeyIndexFact>,
+    /// The entry of the index of a card, and what is left where it is not listed (Hikvision files).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<SegmentFacts>,
     /// Frames in stream order.
     pub frames: Vec<Frame>,
 }
@@ -159,6 +188,16 @@ pub enum Discontinuity {
     },
     /// Codec or picture size changed.
     Parameters,
+    /// The recorder restarted: nothing was recorded, stream time and picture counter began anew.
+    Restart {
+        /// Time without recording.
+        ms: i64,
+    },
+    /// Pictures are missing from the stream.
+    Lost {
+        /// Number of pictures.
+        frames: u32,
+    },
 }
 
 /// One frame; a frame that was split into pieces is one entry.
@@ -167,8 +206,9 @@ pub struct Frame {
     /// Kind.
     pub kind: FrameKind,
     /// Channel byte of the DHAV header.
-    pub dhav_channel: u8,
-    /// Frame number; every kind has its own counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dhav_channel: Option<u8>,
+    /// Frame number; every kind has its own counter. Of Hikvision video, the picture counter.
     pub number: u32,
     /// True where decoding can start.
     pub key: bool,
@@ -180,20 +220,25 @@ pub struct Frame {
     pub true_time: String,
     /// Milliseconds since the first frame of the recording, not affected by clock steps.
     pub elapsed_ms: i64,
-    /// The whole second in the header.
+    /// The whole second in the DHAV header; absent where the frame has no such header.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stored_second: String,
-    /// The millisecond counter in the header.
-    pub counter_ms: u16,
+    /// The millisecond counter in the DHAV header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter_ms: Option<u16>,
+    /// Times in the program stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredTime>,
     /// What lies between this frame and the one before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discontinuity: Vec<Discontinuity>,
     /// The payload: joined, the access unit as stored.
     pub payload: Vec<Extent>,
-    /// The whole frame: headers, tags, payload and trailer of all its pieces.
+    /// The whole frame: headers, tags, payload and trailer of all its pieces; or its packs.
     pub extents: Vec<Extent>,
     /// CRC-32 (ISO 3309) of the payload as it was written, before any damage.
     pub payload_crc32: u32,
-    /// Number of DHAV pieces.
+    /// Number of DHAV pieces or of PES packets.
     pub pieces: u32,
     /// Camera and frame number in the picture; null where there is none.
     pub mark: Option<Mark>,
@@ -207,6 +252,157 @@ pub struct Frame {
     pub note: Option<String>,
     /// True where the payload, or a part of it, is encrypted.
     pub encrypted: bool,
+}
+
+/// What the program stream says about the time of a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTime {
+    /// Presentation time in units of 1/90000 s, 33 bits.
+    pub pts: u64,
+    /// Picture counter in the stuffing of the pack header; null where the frame has no pack header.
+    pub counter: Option<u32>,
+    /// Time in descriptor 0x40, to the millisecond; null where the pack has none.
+    pub time: Option<String>,
+    /// First byte of that descriptor.
+    pub time_at: Option<u64>,
+}
+
+/// One entry of the recorder's index, as each copy of the tree has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryFacts {
+    /// Number of the data block, from 0.
+    pub block: u32,
+    /// First byte of the block, or the virtual disk offset of a network drive.
+    pub block_offset: u64,
+    /// The entry in each copy that has it.
+    pub copies: Vec<EntryCopy>,
+}
+
+/// State of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryState {
+    /// A finished block.
+    Closed,
+    /// Being recorded, or never closed.
+    Open,
+    /// Reserved: state of a used block, channel 255.
+    Reserved,
+    /// Never used since initialisation.
+    Unused,
+}
+
+/// An entry in one copy of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryCopy {
+    /// Number of the copy, 1 or 2.
+    pub tree: u8,
+    /// The 48 bytes.
+    pub extent: Extent,
+    /// State.
+    pub state: EntryState,
+    /// Channel; 255 where none is assigned.
+    pub channel: u8,
+    /// Start time, to the second; null for the value that means "none".
+    pub start: Option<String>,
+    /// End time, to the second; null for the value that means "none".
+    pub end: Option<String>,
+    /// False where damage took it from the image.
+    pub intact: bool,
+}
+
+/// A record of the key-frame index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyIndexFact {
+    /// The record.
+    pub extent: Extent,
+    /// Time in it, to the second.
+    pub time: String,
+    /// Channel in it.
+    pub channel: u8,
+    /// Byte on the image that it points at.
+    pub target: u64,
+    /// Picture counter of the key frame.
+    pub number: u32,
+    /// True where the record is on the image as it was written.
+    pub intact: bool,
+    /// True where the key frame is still at the target.
+    pub target_intact: bool,
+}
+
+/// Structures of a Hikvision disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HikvisionFacts {
+    /// Primary and backup master sector, 256 bytes each.
+    pub masters: Vec<StructureFact>,
+    /// Capacity that the master states.
+    pub capacity: u64,
+    /// First byte of the video data area.
+    pub video_offset: u64,
+    /// Bytes of a data block.
+    pub block_bytes: u64,
+    /// Number of data blocks.
+    pub blocks: u32,
+    /// Time of initialisation, to the second.
+    pub initialised: String,
+    /// Copies of the tree.
+    pub trees: Vec<TreeFacts>,
+    /// Log areas.
+    pub logs: Vec<StructureFact>,
+    /// Entries that hold no recording: reserved or never used.
+    pub idle_entries: Vec<EntryFacts>,
+    /// Block directories (tail variant B).
+    pub directories: Vec<StructureFact>,
+    /// Switches of the second reading that this disk uses.
+    pub variants: Vec<String>,
+}
+
+/// Place of a structure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StructureFact {
+    /// Offset and length.
+    pub extent: Extent,
+    /// True where it is on the image as it was written.
+    pub intact: bool,
+}
+
+/// Places of the nodes of one copy of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeFacts {
+    /// Number of the copy, 1 or 2.
+    pub tree: u8,
+    /// The whole copy.
+    pub extent: Extent,
+    /// Header, root, leaves in order, footer.
+    pub nodes: Vec<StructureFact>,
+}
+
+/// A record of a Hikvision log area.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Number of the log area, 1 or 2.
+    pub area: u8,
+    /// The recorder's clock, to the second.
+    pub time: String,
+    /// Major code.
+    pub major: u16,
+    /// Minor code.
+    pub minor: u16,
+    /// User name.
+    pub user: Option<String>,
+    /// Remote address.
+    pub address: Option<String>,
+    /// Channel, from 1.
+    pub channel: Option<u32>,
+    /// Meaning in plain words.
+    pub text: String,
+    /// The whole record.
+    pub extent: Extent,
+    /// File that the extent counts in; null where it counts on the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// True where the record is on the image as it was written.
+    pub intact: bool,
 }
 
 /// One line of a partition's log.
@@ -236,6 +432,27 @@ pub struct Damage {
 }
 
 impl Truth {
+    /// A truth without content, to be filled in.
+    pub fn empty(form: &str, bytes: u64) -> Truth {
+        Truth {
+            version: TRUTH_VERSION,
+            scenario: String::new(),
+            summary: String::new(),
+            seed: 0,
+            form: form.into(),
+            image: String::new(),
+            bytes,
+            sector_zero: None,
+            partitions: Vec::new(),
+            recordings: Vec::new(),
+            events: Vec::new(),
+            damage: Vec::new(),
+            hikvision: None,
+            log: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
     /// Reads the truth file of a folder, or a truth file.
     ///
     /// # Errors
@@ -281,7 +498,62 @@ impl From<crate::take::Audio> for AudioFacts {
     }
 }
 
+impl Frame {
+    /// A frame without content, to be filled in.
+    pub fn empty(kind: FrameKind) -> Frame {
+        Frame {
+            kind,
+            dhav_channel: None,
+            number: 0,
+            key: false,
+            codec: None,
+            size: None,
+            true_time: String::new(),
+            elapsed_ms: 0,
+            stored_second: String::new(),
+            counter_ms: None,
+            stored: None,
+            discontinuity: Vec::new(),
+            payload: Vec::new(),
+            extents: Vec::new(),
+            payload_crc32: 0,
+            pieces: 0,
+            mark: None,
+            intact: true,
+            reason: None,
+            note: None,
+            encrypted: false,
+        }
+    }
+}
+
 impl Recording {
+    /// A listed recording without content, to be filled in.
+    pub fn new(id: String) -> Recording {
+        Recording {
+            id,
+            listed: true,
+            reason: None,
+            partition: None,
+            head_cluster: None,
+            chain: Vec::new(),
+            channel: None,
+            descriptor_begin: None,
+            descriptor_end: None,
+            codec: None,
+            size: None,
+            audio: None,
+            index: None,
+            file: None,
+            header: None,
+            continues: None,
+            entry: None,
+            key_index: Vec::new(),
+            segment: None,
+            frames: Vec::new(),
+        }
+    }
+
     /// The video frames, in stream order.
     pub fn video(&self) -> impl Iterator<Item = &Frame> {
         self.frames.iter().filter(|frame| frame.kind == FrameKind::Video)

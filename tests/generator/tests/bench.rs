@@ -77,3 +77,53 @@ fn a_long_disk_holds_the_stream_of_the_long_file() {
     File::open(&dav).unwrap().read_to_end(&mut stream).unwrap();
     assert!(read(&disk, at + first, stream.len()) == stream);
 }
+
+#[test]
+fn a_sparse_hikvision_disk_of_ten_terabytes_lists_every_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sparse.img");
+    let facts = bench::hikvision_sparse_disk(&path, 9_313, 16).unwrap();
+    let file = std::fs::metadata(&path).unwrap();
+    assert_eq!((file.len(), facts.recordings), (facts.bytes, 9_313));
+    assert!(facts.bytes > 9_990_000_000_000);
+    assert!(file.blocks() * 512 < 256 << 20, "{} bytes on disk", file.blocks() * 512);
+    let master = read(&path, 0x200, 256);
+    let tree = le(&master[0x98..0xA0]);
+    let mut leaf = le(&read(&path, tree + 0x58, 8));
+    let (mut entries, mut open) = (0, 0);
+    while leaf != u64::MAX {
+        let node = read(&path, leaf, 4096);
+        let count = le(&node[0x10..0x14]) as usize;
+        for entry in node[0x60..0x60 + 48 * count].chunks(48) {
+            let block = le(&entry[0x20..0x28]);
+            assert_eq!(read(&path, block, 4), [0, 0, 1, 0xBA]);
+            let record = read(&path, block + (1 << 30) - 56, 56);
+            assert_eq!(record[..5], *b"OFNI8");
+            assert_eq!(le(&record[0x24..0x28]), 0);
+            open += u64::from(le(&entry[0x1C..0x20]) == 0);
+        }
+        entries += count;
+        leaf = le(&node[0x20..0x28]);
+    }
+    assert_eq!((entries, open), (9_313, 16));
+}
+
+#[test]
+fn a_long_hikvision_disk_holds_the_stream_of_the_long_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, file) = (dir.path().join("long.img"), dir.path().join("long.mp4"));
+    let bytes = 6_000_000;
+    let on_disk = bench::hikvision_long_disk(&disk, bytes).unwrap();
+    let in_file = bench::hikvision_long_stream(&file, bytes, 4_000_000).unwrap();
+    assert_eq!((on_disk.frames, on_disk.recordings), (in_file.frames, 1));
+    let mut stream = Vec::new();
+    File::open(&file).unwrap().read_to_end(&mut stream).unwrap();
+    assert_eq!(stream[..4], *b"IMKH");
+    assert!(read(&disk, 0x4C5_E000, stream.len() - 40) == stream[40..]);
+    for n in 0..on_disk.key_frames {
+        let record = read(&disk, 0x4C5_E000 + (1 << 30) - 56 * (n + 1), 56);
+        assert_eq!(record[..5], *b"OFNI8");
+        let target = 0x4C5_E000 + le(&record[0x24..0x28]);
+        assert_eq!(read(&disk, target + 44, 4), [0, 0, 1, 0xBC]);
+    }
+}

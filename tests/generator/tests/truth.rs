@@ -16,7 +16,7 @@ use common::joined;
 use daleel_generator::footage::Footage;
 use daleel_generator::image::Image;
 use daleel_generator::truth::{Frame, FrameKind, Recording, Truth};
-use daleel_generator::{Scenario, dhav, scenarios, write_scenario};
+use daleel_generator::{Scenario, Shape, dhav, scenarios, write_scenario};
 
 fn le(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
@@ -26,8 +26,13 @@ fn build(name: &str) -> (Image, Truth) {
     scenarios().iter().find(|scenario| scenario.name == name).unwrap().build(1).unwrap()
 }
 
+/// Folders have tests of their own.
+fn single_images() -> impl Iterator<Item = &'static Scenario> {
+    scenarios().iter().filter(|scenario| scenario.shape() != Shape::Folder)
+}
+
 fn for_every_frame(check: impl Fn(&Scenario, &Image, &Recording, &Frame)) {
-    for scenario in scenarios() {
+    for scenario in single_images() {
         let (image, truth) = scenario.build(1).unwrap();
         for recording in &truth.recordings {
             for frame in &recording.frames {
@@ -40,10 +45,10 @@ fn for_every_frame(check: impl Fn(&Scenario, &Image, &Recording, &Frame)) {
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     for scenario in scenarios() {
-        let first = scenario.build(3).unwrap();
-        assert!(first == scenario.build(3).unwrap(), "{}", scenario.name);
+        let first = scenario.build_medium(3).unwrap();
+        assert!(first == scenario.build_medium(3).unwrap(), "{}", scenario.name);
         if scenario.name != "dav-old-mpeg" {
-            assert!(first.0 != scenario.build(4).unwrap().0, "{}", scenario.name);
+            assert!(first.0 != scenario.build_medium(4).unwrap().0, "{}", scenario.name);
         }
     }
 }
@@ -94,7 +99,7 @@ fn payload_extents_are_the_access_units_of_the_footage() {
 #[test]
 fn headers_and_trailers_say_what_the_truth_says() {
     for_every_frame(|scenario, image, recording, frame| {
-        if !frame.intact {
+        if !frame.intact || scenario.family() != "dahua" {
             return;
         }
         let name = (scenario.name, &recording.id, frame.number);
@@ -104,11 +109,11 @@ fn headers_and_trailers_say_what_the_truth_says() {
             left -= 1;
             assert_eq!(rest[..4], *b"DHAV", "{name:?}");
             let length = le(&rest[12..16]) as usize;
-            assert_eq!(rest[6], frame.dhav_channel, "{name:?}");
+            assert_eq!(Some(rest[6]), frame.dhav_channel, "{name:?}");
             assert_eq!(u32::from(rest[7]), left, "{name:?}: pieces that follow");
             assert_eq!(le(&rest[8..12]), u64::from(frame.number), "{name:?}");
             assert_eq!(civil(le(&rest[16..20])), frame.stored_second, "{name:?}");
-            assert_eq!(le(&rest[20..22]), u64::from(frame.counter_ms), "{name:?}");
+            assert_eq!(le(&rest[20..22]), u64::from(frame.counter_ms.unwrap()), "{name:?}");
             let sum = rest[..23].iter().map(|byte| u32::from(*byte)).sum::<u32>();
             assert_eq!(sum & 0xFF, u32::from(rest[23]), "{name:?}");
             assert_eq!(rest[length - 8..length - 4], *b"dhav", "{name:?}");
@@ -138,10 +143,19 @@ fn civil(date: u64) -> String {
 #[test]
 fn the_counter_runs_on_while_the_clock_steps() {
     for_every_frame(|scenario, _, recording, frame| {
+        if scenario.family() != "dahua" {
+            return;
+        }
         let first = &recording.frames[0];
         let passed = frame.elapsed_ms - first.elapsed_ms;
-        let expected = (i64::from(first.counter_ms) + passed).rem_euclid(65_536);
-        assert_eq!(i64::from(frame.counter_ms), expected, "{} {}", scenario.name, recording.id);
+        let expected = (i64::from(first.counter_ms.unwrap()) + passed).rem_euclid(65_536);
+        assert_eq!(
+            i64::from(frame.counter_ms.unwrap()),
+            expected,
+            "{} {}",
+            scenario.name,
+            recording.id
+        );
     });
     let (_, truth) = build("dahua-clock-jump");
     let steps = truth.recordings.iter().flat_map(|r| &r.frames).flat_map(|f| &f.discontinuity);
@@ -150,7 +164,7 @@ fn the_counter_runs_on_while_the_clock_steps() {
 
 #[test]
 fn intact_frames_never_share_bytes() {
-    for scenario in scenarios() {
+    for scenario in single_images() {
         let (_, truth) = scenario.build(1).unwrap();
         let mut ends = BTreeMap::new();
         for frame in truth.recordings.iter().flat_map(|r| &r.frames).filter(|f| f.intact) {

@@ -1,9 +1,12 @@
-//! The DHAV parser alone: the frames must not depend on how the bytes are cut into windows.
+//! The stream parsers alone: the frames must not depend on how the bytes are cut into windows.
 
 use std::ops::Range;
 
-use daleel_core::{Frame, FrameParser, Step};
-use daleel_formats::dahua::{Bounds, DhavParser};
+use daleel_core::{CivilTime, Frame, FrameParser, Step};
+use daleel_formats::{
+    dahua::{Bounds, DhavParser},
+    hikvision::{self, HikParser, Window},
+};
 
 use super::checks;
 
@@ -20,9 +23,27 @@ pub fn dhav_framing(bytes: &[u8]) -> u64 {
         open_end_from: (open_end > 0).then_some(open_end),
         ..Bounds::default()
     };
-    let whole = parse(bounds, stream, |_| usize::MAX);
+    compare(|| Box::new(DhavParser::new(bounds)), stream, lengths)
+}
+
+/// The bytes are [`CONTROL_BYTES`] of control (of the first four: whether the stream is bounded, and its begin in minutes of 2024 and its
+/// length in minutes), then a program stream.
+pub fn hik_framing(bytes: &[u8]) -> u64 {
+    let Some((control, stream)) = bytes.split_first_chunk::<CONTROL_BYTES>() else { return 0 };
+    let [flags, length, m0, m1, lengths @ ..] = *control;
+    let minutes = i64::from(u16::from_le_bytes([m0, m1])) * 16;
+    let start = CivilTime::from_millis((1_704_067_200 + minutes * 60) * 1000);
+    let end = start.plus_millis(i64::from(length) * 60_000);
+    let window = Window { start: Some(start), end: (flags & 2 == 0).then_some(end) };
+    let bounds = hikvision::Bounds { window: (flags & 1 == 1).then_some(window) };
+    compare(|| Box::new(HikParser::new(bounds.clone())), stream, lengths)
+}
+
+/// Parses the stream whole and in windows; both have to give the same. Gives the number of frames.
+fn compare(parser: impl Fn() -> Box<dyn FrameParser>, stream: &[u8], lengths: [u8; 12]) -> u64 {
+    let whole = parse(parser(), stream, |_| usize::MAX);
     // A length of 255 stands for a long window, so that one cut decides and not all of them.
-    let cut = parse(bounds, stream, |turn| match lengths[turn % lengths.len()] {
+    let cut = parse(parser(), stream, |turn| match lengths[turn % lengths.len()] {
         255 => 1 << 16,
         length => usize::from(length) * 3 + 1,
     });
@@ -31,8 +52,11 @@ pub fn dhav_framing(bytes: &[u8]) -> u64 {
 }
 
 /// Parses a stream with windows of the given lengths, as a [`Walk`](daleel_core::Walk) would, and checks every step.
-fn parse(bounds: Bounds, stream: &[u8], window_length: impl Fn(usize) -> usize) -> Vec<Frame> {
-    let mut parser = DhavParser::new(bounds);
+fn parse(
+    mut parser: Box<dyn FrameParser>,
+    stream: &[u8],
+    window_length: impl Fn(usize) -> usize,
+) -> Vec<Frame> {
     let mut frames = Vec::new();
     let mut claimed = Vec::new();
     let (mut at, mut turn) = (0, 0);
@@ -63,6 +87,7 @@ fn parse(bounds: Bounds, stream: &[u8], window_length: impl Fn(usize) -> usize) 
                 continue;
             }
         };
+        claimed.extend(std::iter::from_fn(|| parser.passed()).map(|passed| passed.range));
         assert!(used <= window.len(), "{used} bytes used of a window of {}", window.len());
         at += used;
         turn += 1;
@@ -73,6 +98,7 @@ fn parse(bounds: Bounds, stream: &[u8], window_length: impl Fn(usize) -> usize) 
         claimed.extend(frame.units.iter().cloned());
         frames.push(*frame);
     }
+    claimed.extend(std::iter::from_fn(|| parser.passed()).map(|passed| passed.range));
     checks::check_cover(claimed, 0..stream.len() as u64);
     frames
 }

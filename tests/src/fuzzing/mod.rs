@@ -14,7 +14,7 @@ pub mod sectors;
 
 pub use annexb::annexb;
 pub use dahua::{dahua_disk, dav_stream};
-pub use framing::{CONTROL_BYTES, dhav_framing};
+pub use framing::{CONTROL_BYTES, dhav_framing, hik_framing};
 pub use image::{partitions, rescue_map};
 
 /// A fuzz target: its name, which is also that of its folders of seeds and crashes, and its body.

@@ -193,7 +193,7 @@ mod tests {
         let event = event(1000, 24, line);
         assert_eq!(event.time.unwrap().to_string(), "2018-06-07T04:10:47.000");
         assert_eq!(
-            (event.level.as_str(), event.at),
+            (&*event.level, event.at),
             ("Info", Extent::new(1024, line.len() as u64))
         );
         assert_eq!(event.text, "[0-0] ChangePart from [0-0] to [0-1] resean 0");

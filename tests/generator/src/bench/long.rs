@@ -17,10 +17,10 @@ const RESERVED_CLUSTERS: u32 = 16;
 const DISK_BITRATE: u64 = 4_000_000;
 /// A recording of this many bytes is closed and a new one begun: index offsets have 32 bits.
 const RECORDING_LIMIT: u64 = 4 * 1024 * 1024 * 1024 - 64 * CLUSTER_BYTES;
-const FRAME_MS: i64 = 40;
-const GROUP: usize = 25;
+pub(super) const FRAME_MS: i64 = 40;
+pub(super) const GROUP: usize = 25;
 /// Written in one go.
-const BLOCK_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes to fill pictures with; taken from a moving place, so that they do not repeat soon.
 const POOL_BYTES: usize = 1024 * 1024;
 
@@ -110,19 +110,21 @@ fn chain(head: u32, run: u64, begin: Moment, end: Moment) -> Vec<u8> {
 }
 
 /// An endless H.264 stream of a given rate.
-struct LongStream {
+pub(super) struct LongStream {
     units: &'static [Unit],
-    footage: Footage,
+    pub(super) footage: Footage,
     /// Payload bytes of a predicted picture.
     predicted_bytes: usize,
     pool: Vec<u8>,
-    frame: usize,
-    keys: u64,
+    /// Pictures so far.
+    pub(super) frame: usize,
+    /// Key pictures among them.
+    pub(super) keys: u64,
     base_number: u32,
 }
 
 impl LongStream {
-    fn new(bitrate: u64) -> LongStream {
+    pub(super) fn new(bitrate: u64) -> LongStream {
         let group = (bitrate / 8) as usize;
         let fits = |footage: &Footage| footage.units()[0].bytes.len() * 2 < group;
         let footage = Some(Footage::Large).filter(fits).unwrap_or(Footage::Cam1);
@@ -143,11 +145,11 @@ impl LongStream {
     }
 
     /// The clock at the next frame.
-    fn clock(&self) -> Moment {
+    pub(super) fn clock(&self) -> Moment {
         Moment::at((2024, 3, 1), (0, 0, 0)).plus_ms(self.frame as i64 * FRAME_MS)
     }
 
-    fn facts(&self, path: &Path, bytes: u64, recordings: u64) -> BenchFacts {
+    pub(super) fn facts(&self, path: &Path, bytes: u64, recordings: u64) -> BenchFacts {
         BenchFacts {
             path: path.to_path_buf(),
             bytes,
@@ -193,9 +195,8 @@ impl LongStream {
     fn group(&mut self, out: &mut Vec<u8>) -> usize {
         let mut key_bytes = 0;
         for n in 0..GROUP {
-            let unit = self.units[self.frame % self.units.len()];
-            let payload = if n == 0 { unit.bytes.to_vec() } else { self.fill(unit.bytes) };
-            let frame = self.encode(unit.key, &payload);
+            let (key, payload) = self.picture();
+            let frame = self.encode(key, &payload);
             if n == 0 {
                 key_bytes = frame.len();
             }
@@ -203,6 +204,13 @@ impl LongStream {
             self.frame += 1;
         }
         key_bytes
+    }
+
+    /// The next picture, and whether it is a key picture; the caller counts it.
+    pub(super) fn picture(&self) -> (bool, Vec<u8>) {
+        let unit = self.units[self.frame % self.units.len()];
+        let key = self.frame.is_multiple_of(GROUP);
+        (unit.key, if key { unit.bytes.to_vec() } else { self.fill(unit.bytes) })
     }
 
     fn encode(&self, key: bool, payload: &[u8]) -> Vec<u8> {

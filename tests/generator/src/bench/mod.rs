@@ -2,9 +2,11 @@
 //!
 //! They are written straight to sparse files and have no frame-by-frame truth, only counts.
 
+mod hikvision;
 mod long;
 mod sparse;
 
+pub use hikvision::{hikvision_long_disk, hikvision_long_stream, hikvision_sparse_disk};
 pub use long::{long_dav, long_disk};
 pub use sparse::sparse_disk;
 
@@ -26,7 +28,7 @@ pub struct BenchFacts {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Recordings: index entries on a disk, 1 in a `.dav` file.
+    /// Recordings: index entries on a disk, 1 in a stream file.
     pub recordings: u64,
     /// Video frames.
     pub frames: u64,

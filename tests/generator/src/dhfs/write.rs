@@ -11,9 +11,7 @@ use super::{
 use crate::Error;
 use crate::civil::Moment;
 use crate::image::Image;
-use crate::truth::{
-    AudioFacts, Frame, LogEvent, Partition, Recording, SectorZero, TRUTH_VERSION, Truth,
-};
+use crate::truth::{AudioFacts, Frame, LogEvent, Partition, Recording, SectorZero, Truth};
 
 /// A disk in memory, with the truth about it.
 pub struct WrittenDisk {
@@ -55,24 +53,9 @@ fn empty_truth(plan: &DiskPlan) -> Truth {
         Generation::Early => None,
         Generation::Later { uuid } => Some(uuid.clone()),
     };
-    Truth {
-        version: TRUTH_VERSION,
-        scenario: String::new(),
-        summary: String::new(),
-        seed: 0,
-        form: "dhfs".into(),
-        image: String::new(),
-        bytes: plan.sectors * SECTOR as u64,
-        sector_zero: Some(SectorZero {
-            signature: Some("DHFS4.1".into()),
-            marker: uuid.is_some(),
-            uuid,
-        }),
-        partitions: Vec::new(),
-        recordings: Vec::new(),
-        events: Vec::new(),
-        damage: Vec::new(),
-    }
+    let sector_zero =
+        SectorZero { signature: Some("DHFS4.1".into()), marker: uuid.is_some(), uuid };
+    Truth { sector_zero: Some(sector_zero), ..Truth::empty("dhfs", plan.sectors * SECTOR as u64) }
 }
 
 /// Compares every frame with the image, so that `intact` rests on the bytes and on nothing else.
@@ -338,7 +321,6 @@ impl<'a> PartitionWriter<'a> {
         let open = plan.open.map(|_| "left open by a power cut".to_owned());
         let head = laid.chain.first().copied();
         Recording {
-            id: format!("p{}-{number:02}", self.index),
             listed,
             reason: if listed {
                 open
@@ -356,6 +338,7 @@ impl<'a> PartitionWriter<'a> {
             audio: plan.take.audio.map(AudioFacts::from),
             index: head.map(|head| [self.cluster_offset(head), u64::from(self.plan.index.length)]),
             frames: laid.facts(self.cluster_bytes(), |cluster| self.cluster_offset(cluster)),
+            ..Recording::new(format!("p{}-{number:02}", self.index))
         }
     }
 }

@@ -3,6 +3,11 @@
 mod content;
 mod damaged;
 mod files;
+mod hikvision;
+mod hikvision_content;
+mod hikvision_damaged;
+mod hikvision_exports;
+mod hikvision_files;
 mod layouts;
 mod times;
 
@@ -14,7 +19,11 @@ use crate::civil::Moment;
 use crate::dav::{DavPlan, write_dav, write_old_mpeg};
 use crate::dhfs::{DiskPlan, Generation, LogLine, PartitionPlan, RecordingPlan, write_disk};
 use crate::footage::Footage;
-use crate::image::Image;
+use crate::hikvision::disk::DiskPlan as HikvisionDiskPlan;
+use crate::hikvision::disk::write_disk as write_hikvision_disk;
+use crate::hikvision::files::{FilesPlan, write_files};
+use crate::hikvision::{ExportPlan, write_export};
+use crate::image::{Image, Medium};
 use crate::take::Take;
 use crate::truth::{TRUTH_FILE, Truth};
 
@@ -25,10 +34,10 @@ pub(crate) const ALIGN_1_MIB: u32 = 0x800;
 /// Partition alignment of older disks in sectors.
 const ALIGN_32_MIB: u32 = 0x10000;
 
-/// One disk or file with known content.
+/// One disk, file or folder with known content.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// Name, also of the image file.
+    /// Name, also of the image.
     pub name: &'static str,
     /// One line about what is special.
     pub summary: &'static str,
@@ -40,24 +49,39 @@ enum Plan {
     Disk(DiskPlan),
     Dav(DavPlan),
     OldMpeg(Moment),
+    HikvisionDisk(Box<HikvisionDiskPlan>),
+    HikvisionExport(ExportPlan),
+    HikvisionFiles(Box<FilesPlan>),
 }
 
-/// All scenarios: disks first, then `.dav` files.
+/// What a scenario makes beside its truth file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The image of a disk.
+    Disk,
+    /// A stream file.
+    Stream,
+    /// A folder of files.
+    Folder,
+}
+
+/// All scenarios, by family: disks first, then files.
 pub fn scenarios() -> &'static [Scenario] {
-    const COUNT: usize = layouts::SCENARIOS.len()
-        + content::SCENARIOS.len()
-        + times::SCENARIOS.len()
-        + damaged::SCENARIOS.len()
-        + files::SCENARIOS.len();
     static ALL: std::sync::OnceLock<Vec<Scenario>> = std::sync::OnceLock::new();
     ALL.get_or_init(|| {
-        let mut all = Vec::with_capacity(COUNT);
-        all.extend_from_slice(layouts::SCENARIOS);
-        all.extend_from_slice(content::SCENARIOS);
-        all.extend_from_slice(times::SCENARIOS);
-        all.extend_from_slice(damaged::SCENARIOS);
-        all.extend_from_slice(files::SCENARIOS);
-        all
+        [
+            layouts::SCENARIOS,
+            content::SCENARIOS,
+            times::SCENARIOS,
+            damaged::SCENARIOS,
+            files::SCENARIOS,
+            hikvision::SCENARIOS,
+            hikvision_content::SCENARIOS,
+            hikvision_damaged::SCENARIOS,
+            hikvision_exports::SCENARIOS,
+            hikvision_files::SCENARIOS,
+        ]
+        .concat()
     })
 }
 
@@ -71,53 +95,93 @@ pub fn write_scenario(name: &str, dir: &Path, seed: u64) -> Result<Truth, Error>
 }
 
 impl Scenario {
-    /// True for a disk, false for a `.dav` file.
-    pub fn is_disk(&self) -> bool {
-        self.name.starts_with("dahua")
+    /// The family of formats: `dahua` or `hikvision`.
+    pub fn family(&self) -> &'static str {
+        if self.name.starts_with("hik") { "hikvision" } else { "dahua" }
     }
 
-    /// Name of the image file.
+    /// What it makes.
+    pub fn shape(&self) -> Shape {
+        const FOLDERS: [&str; 3] = ["hik-sd", "hik-camera", "hik-nas"];
+        if self.is_disk() {
+            Shape::Disk
+        } else if FOLDERS.iter().any(|start| self.name.starts_with(start)) {
+            Shape::Folder
+        } else {
+            Shape::Stream
+        }
+    }
+
+    /// True for a disk, false for a stream file or a folder.
+    pub fn is_disk(&self) -> bool {
+        self.name.starts_with("dahua-") || self.name.starts_with("hikvision-")
+    }
+
+    /// Name of the image file, or of the folder.
     pub fn image_name(&self) -> String {
-        format!("{}.{}", self.name, if self.is_disk() { "img" } else { "dav" })
+        match (self.shape(), self.family()) {
+            (Shape::Disk, _) => format!("{}.img", self.name),
+            (Shape::Folder, _) => self.name.to_owned(),
+            (Shape::Stream, "hikvision") => format!("{}.mp4", self.name),
+            (Shape::Stream, _) => format!("{}.dav", self.name),
+        }
     }
 
     /// Builds the image in memory.
     ///
     /// # Errors
-    /// The plan does not fit, which is a mistake in the scenario.
+    /// The plan does not fit, which is a mistake in the scenario, or the scenario makes a folder.
     pub fn build(&self, seed: u64) -> Result<(Image, Truth), Error> {
-        let (image, truth) = match (self.plan)(seed) {
-            Plan::Disk(plan) => {
-                let disk = write_disk(&plan)?;
-                (disk.image, disk.truth)
-            }
-            Plan::Dav(plan) => write_dav(&plan)?,
-            Plan::OldMpeg(start) => write_old_mpeg(start)?,
-        };
-        let (scenario, summary) = (self.name.into(), self.summary.into());
-        Ok((image, Truth { scenario, summary, seed, image: self.image_name(), ..truth }))
+        match self.build_medium(seed)? {
+            (Medium::Image(image), truth) => Ok((image, truth)),
+            (Medium::Folder(_), _) => Err(Error::Plan(format!("{} makes a folder", self.name))),
+        }
     }
 
-    /// Writes the image and `truth.json` into `dir`, which is made if it is missing.
+    /// Builds the image, or the files of the folder, in memory.
+    ///
+    /// # Errors
+    /// The plan does not fit, which is a mistake in the scenario.
+    pub fn build_medium(&self, seed: u64) -> Result<(Medium, Truth), Error> {
+        let image = |(image, truth)| (Medium::Image(image), truth);
+        let (medium, truth) = match (self.plan)(seed) {
+            Plan::Disk(plan) => {
+                let disk = write_disk(&plan)?;
+                (Medium::Image(disk.image), disk.truth)
+            }
+            Plan::Dav(plan) => image(write_dav(&plan)?),
+            Plan::OldMpeg(start) => image(write_old_mpeg(start)?),
+            Plan::HikvisionDisk(plan) => image(write_hikvision_disk(&plan)?),
+            Plan::HikvisionExport(plan) => image(write_export(&plan)?),
+            Plan::HikvisionFiles(plan) => {
+                let (folder, truth) = write_files(&plan)?;
+                (folder.into_medium(), truth)
+            }
+        };
+        let (scenario, summary) = (self.name.into(), self.summary.into());
+        Ok((medium, Truth { scenario, summary, seed, image: self.image_name(), ..truth }))
+    }
+
+    /// Writes the image or folder and `truth.json` into `dir`, which is made if it is missing.
     ///
     /// # Errors
     /// One of the two files exists already, or cannot be written.
     pub fn write(&self, dir: &Path, seed: u64) -> Result<Truth, Error> {
-        let (image, truth) = self.build(seed)?;
-        save(dir, &image, &truth)?;
+        let (medium, truth) = self.build_medium(seed)?;
+        save(dir, &medium, &truth)?;
         Ok(truth)
     }
 }
 
-/// Writes an image and its truth; replaces nothing.
-pub(crate) fn save(dir: &Path, image: &Image, truth: &Truth) -> Result<(), Error> {
+/// Writes a medium and its truth; replaces nothing.
+pub(crate) fn save(dir: &Path, medium: &Medium, truth: &Truth) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(|source| Error::io("make", dir, source))?;
     let path = dir.join(TRUTH_FILE);
     if path.exists() {
         let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("write", &path, exists));
     }
-    image.save(&truth.image_path(dir))?;
+    medium.save(&truth.image_path(dir))?;
     truth.save(dir)
 }
 

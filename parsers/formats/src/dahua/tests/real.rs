@@ -355,7 +355,7 @@ fn the_log() {
     let events: Vec<_> = recorder.events().map(Result::unwrap).collect();
     let shown: Vec<_> = events
         .iter()
-        .map(|event| (event.time.unwrap().to_seconds_text(), event.level.as_str()))
+        .map(|event| (event.time.unwrap().to_seconds_text(), &*event.level))
         .collect();
     assert_eq!(
         shown,

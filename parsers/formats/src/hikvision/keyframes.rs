@@ -1,0 +1,135 @@
+//! The key pictures of a block, as its tail index and the stream show them: where each begins, and when.
+//!
+//! Facts: `docs/formats/hikvision.md` sections 4.1 and 7. A record of the tail index is only believed where the pack it points at begins with a
+//! program stream map of the same date; without the index the maps themselves are looked for.
+
+use daleel_core::{CivilTime, Extent, Volume};
+use daleel_media::ps::{UnitAt, UnitKind, unit_at};
+use memchr::memmem;
+
+use super::{
+    descriptors::map_facts,
+    generation::PTS_MODULUS,
+    tail::{Tail, TailRecord},
+};
+
+/// Bytes of a key picture's pack that hold its header, its map and the first packet header.
+const PACK_HEAD_BYTES: u64 = 2048;
+/// A file header that can stand before a pack (section 17).
+const FILE_HEADER_BYTES: usize = 40;
+/// Tag, length and company mark of the descriptor that holds the date.
+const DATE_MARK: &[u8] = b"\x40\x0eHK";
+/// Bytes read at a time when the stream itself is searched.
+const SEARCH_BYTES: u64 = 4 << 20;
+/// How far the pack header lies before the date at most.
+const BEFORE_DATE: usize = 512;
+/// Longest distance between key pictures of one recording that its time stamps are followed over, in milliseconds.
+const APART_MAX_MS: i64 = 600_000;
+
+/// A key picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFrame {
+    /// Where its pack begins, in the block.
+    pub offset: u64,
+    /// Its date, with milliseconds.
+    pub time: CivilTime,
+    /// Its time stamp (PTS), where it has one.
+    pub pts: Option<u64>,
+}
+
+impl KeyFrame {
+    /// True when the time stamps run on from an earlier key picture to this one.
+    pub fn follows(&self, earlier: &Self) -> bool {
+        let step = self
+            .pts
+            .zip(earlier.pts)
+            .map(|(now, before)| now.wrapping_sub(before).rem_euclid(PTS_MODULUS));
+        step.is_some_and(|step| {
+            step > 0 && i64::try_from(step / 90).is_ok_and(|ms| ms <= APART_MAX_MS)
+        })
+    }
+}
+
+/// The key picture whose pack begins at `offset` of a block, if one does.
+pub fn at(volume: &Volume, block: Extent, offset: u64) -> Option<KeyFrame> {
+    let length = block.len().checked_sub(offset)?.min(PACK_HEAD_BYTES);
+    let bytes = volume.source.read(block.slice(offset, length)?).ok()?;
+    let at_pack = read(&bytes);
+    let behind_header = || {
+        let rest = bytes.get(FILE_HEADER_BYTES..).filter(|_| bytes.starts_with(b"IMKH"))?;
+        read(rest)
+    };
+    let (time, pts) = at_pack.or_else(behind_header)?;
+    Some(KeyFrame { offset, time, pts })
+}
+
+/// Date and time stamp of the pack that `bytes` begin with.
+fn read(bytes: &[u8]) -> Option<(CivilTime, Option<u64>)> {
+    let mut rest = bytes;
+    let mut time = None;
+    loop {
+        let UnitAt::Unit(unit) = unit_at(rest, true) else { break };
+        match &unit.kind {
+            UnitKind::Map(map) => {
+                let (second, milliseconds, _) = map_facts(map, rest).time?;
+                time = Some(second.plus_millis(i64::from(milliseconds)));
+            }
+            UnitKind::Pes(pes) => return Some((time?, pes.pts.as_ref().map(|pts| pts.ticks))),
+            UnitKind::Pack(_) | UnitKind::SystemHeader => {}
+            UnitKind::ProgramEnd => break,
+        }
+        rest = rest.get(unit.length..)?;
+    }
+    time.map(|time| (time, None))
+}
+
+/// The key pictures that the run at the block's end lists and the stream proves, in the order of their place.
+pub fn by_tail(volume: &Volume, block: Extent, tail: &Tail) -> Vec<KeyFrame> {
+    let mut out: Vec<KeyFrame> = tail
+        .records
+        .iter()
+        .filter(|record| record.generation == 0)
+        .filter_map(|record| proven(volume, block, record))
+        .collect();
+    out.sort_by_key(|key| key.offset);
+    out.dedup_by_key(|key| key.offset);
+    out
+}
+
+/// The key picture a record points at, if its date is the record's.
+pub fn proven(volume: &Volume, block: Extent, record: &TailRecord) -> Option<KeyFrame> {
+    let key = at(volume, block, record.offset)?;
+    let apart = key.time.millis().abs_diff(record.time?.millis());
+    (apart < 2000).then_some(key)
+}
+
+/// The key pictures found by reading the whole block.
+pub fn by_search(volume: &Volume, block: Extent) -> Vec<KeyFrame> {
+    by_search_until(volume, block, block.len())
+}
+
+/// The key pictures found by reading the first `end` bytes of a block.
+pub fn by_search_until(volume: &Volume, block: Extent, end: u64) -> Vec<KeyFrame> {
+    let finder = memmem::Finder::new(DATE_MARK);
+    let mut out: Vec<KeyFrame> = Vec::new();
+    let mut from = 0;
+    let end = end.min(block.len());
+    while from < end {
+        let length = SEARCH_BYTES.saturating_add(PACK_HEAD_BYTES).min(end.saturating_sub(from));
+        let bytes = block.slice(from, length).and_then(|at| volume.source.read(at).ok());
+        let bytes = bytes.unwrap_or_default();
+        for mark in finder.find_iter(&bytes) {
+            let start = mark.saturating_sub(BEFORE_DATE);
+            let before = bytes.get(start..mark).unwrap_or(&[]);
+            let Some(pack) = memmem::rfind(before, b"\0\0\x01\xba") else { continue };
+            let pack = start.saturating_add(pack);
+            let Some((time, pts)) = bytes.get(pack..).and_then(read) else { continue };
+            let offset = from.saturating_add(pack as u64);
+            if out.last().is_none_or(|last| last.offset < offset) {
+                out.push(KeyFrame { offset, time, pts });
+            }
+        }
+        from = from.saturating_add(SEARCH_BYTES);
+    }
+    out
+}

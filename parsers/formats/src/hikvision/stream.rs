@@ -1,0 +1,213 @@
+//! The stream of a recording or a file: program-stream packs as frames.
+//!
+//! Facts: `docs/formats/hikvision.md` sections 4, 5 and 7. Units are found by the generic reader (`daleel_media::ps`), put together in
+//! [`assemble`](super::assemble), and what stands behind the end of a recording is told apart in [`generation`](super::generation).
+
+use std::{borrow::Cow, collections::VecDeque};
+
+use daleel_core::{Codec, Frame, FrameKind, FrameParser, Passed, SkipKind, Step};
+use daleel_media::ps::{UnitAt, find_pack, unit_at};
+use memchr::memmem;
+
+use super::{
+    assemble::{Assembled, Assembler, Given},
+    encryption::Encryption,
+    generation::{Generation, Judged, Window},
+    header,
+    numbers::Numbers,
+};
+
+/// A record of a block's tail index: signature and record length (section 4.1).
+pub const TAIL_RECORD_MARK: &[u8] = b"OFNI\x38\0\0\0";
+const TAIL_RECORD_BYTES: usize = 56;
+/// What footage behind the end of a recording is called.
+const OLDER: &str = "older footage behind the end of the recording, not listed";
+/// Zero bytes in a row that are unused room, not part of something damaged.
+const UNUSED: [u8; 512] = [0; 512];
+/// Bytes at the end of a window that may be the start of a pack, a record or a header that is not whole yet.
+const LOOK_BACK: usize = 64;
+
+/// What bounds a recording inside its stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Times of the recording by the index, where its end in bytes is not known: older footage may follow it.
+    pub window: Option<Window>,
+}
+
+/// Parser of the vendor's program stream.
+pub struct HikParser {
+    assembler: Assembler,
+    generation: Generation,
+    encryption: Encryption,
+    numbers: Numbers,
+    ready: VecDeque<Box<Frame>>,
+    passed: VecDeque<Passed>,
+    /// True once a date had milliseconds: the recorder fills them in.
+    has_milliseconds: bool,
+    /// Set once older footage begins.
+    ended: bool,
+}
+
+impl HikParser {
+    /// A parser for a stream with the given bounds.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            assembler: Assembler::default(),
+            generation: Generation::new(bounds.window),
+            encryption: Encryption::default(),
+            numbers: Numbers::default(),
+            ready: VecDeque::new(),
+            passed: VecDeque::new(),
+            has_milliseconds: false,
+            ended: false,
+        }
+    }
+
+    /// Puts what the assembler gave in its queue.
+    fn settle(&mut self, given: Given) {
+        match given {
+            Given::Passed(passed) => self.passed.push_back(passed),
+            Given::Frame(assembled) if self.ended => self.pass(&assembled.frame, OLDER),
+            Given::Frame(assembled) => self.settle_frame(assembled),
+        }
+    }
+
+    fn settle_frame(&mut self, assembled: Assembled) {
+        let Assembled { mut frame, counter, stated, pieces } = assembled;
+        self.has_milliseconds |= frame.time.millisecond.is_some_and(|ms| ms > 0);
+        frame.time.millisecond_doubtful = !self.has_milliseconds;
+        let judged = if frame.kind == FrameKind::Video {
+            frame.number = self.numbers.follow(counter, &frame);
+            frame.encrypted =
+                self.encryption.judge(stated, frame.codec, frame.key, &pieces.as_slices());
+            self.generation.judge(frame, counter)
+        } else {
+            self.generation.judge_beside(frame)
+        };
+        match judged {
+            Judged::Own(frames) => self.ready.extend(frames),
+            Judged::Doubted => {}
+            Judged::Older(frames) => {
+                self.ended = true;
+                frames.iter().for_each(|frame| self.pass(frame, OLDER));
+                for given in self.assembler.finish(None) {
+                    self.settle(given);
+                }
+            }
+        }
+    }
+
+    /// Says of a frame that it is not the recording's.
+    fn pass(&mut self, frame: &Frame, why: &'static str) {
+        let kind = SkipKind::OlderGeneration;
+        let passed = |range: &std::ops::Range<u64>| Passed { range: range.clone(), kind, why: why.into() };
+        self.passed.extend(frame.units.iter().map(passed));
+    }
+
+    /// Bytes that are no unit of the stream.
+    fn pass_over(&mut self, window: &[u8], last: bool) -> Step {
+        let what = no_unit(window, last);
+        if let NoUnit::NeedMore(at_least) = what {
+            return Step::NeedMore { at_least };
+        }
+        let broken = "no other packet follows it: only its own length says where it ends";
+        for given in self.assembler.finish(Some(broken)) {
+            self.settle(given);
+        }
+        if let Some(frame) = self.ready.pop_front() {
+            return Step::Frame { frame, used: 0 };
+        }
+        match what {
+            NoUnit::Header(used, codec) => {
+                self.assembler.expect(codec);
+                Step::Skip { used, kind: SkipKind::Expected, why: Cow::Borrowed("file header") }
+            }
+            NoUnit::Skip(used, kind, why) => Step::Skip { used, kind, why: Cow::Borrowed(why) },
+            NoUnit::NeedMore(at_least) => Step::NeedMore { at_least },
+        }
+    }
+}
+
+/// What stands where no unit does.
+enum NoUnit {
+    NeedMore(usize),
+    Header(usize, Option<Codec>),
+    Skip(usize, SkipKind, &'static str),
+}
+
+fn no_unit(window: &[u8], last: bool) -> NoUnit {
+    if !last && window.len() < LOOK_BACK {
+        return NoUnit::NeedMore(LOOK_BACK);
+    }
+    if let Some(header) = header::parse(window) {
+        return NoUnit::Header(header.length.min(window.len()).max(1), header.video);
+    }
+    if window.starts_with(TAIL_RECORD_MARK) {
+        let run = window
+            .chunks(TAIL_RECORD_BYTES)
+            .take_while(|record| record.starts_with(TAIL_RECORD_MARK))
+            .fold(0usize, |sum, record| sum.saturating_add(record.len()));
+        return NoUnit::Skip(run, SkipKind::Expected, "records of the block's tail index");
+    }
+    let zeros = window.iter().position(|byte| *byte != 0).unwrap_or(window.len());
+    if zeros >= UNUSED.len() || zeros == window.len() {
+        // A start code begins with zeros.
+        let kept = if zeros == window.len() && last { 0 } else { 3 };
+        let used = zeros.saturating_sub(kept).max(1);
+        return NoUnit::Skip(used, SkipKind::Expected, "unused room");
+    }
+    let rest = window.get(1..).unwrap_or(&[]);
+    let next = [
+        find_pack(rest),
+        memmem::find(rest, TAIL_RECORD_MARK),
+        memmem::find(rest, &UNUSED),
+        memmem::find(rest, header::MAGIC),
+    ];
+    let found = next.into_iter().flatten().min().map(|at| at.saturating_add(1));
+    let used = found.unwrap_or_else(|| {
+        let kept = if last { 0 } else { LOOK_BACK };
+        window.len().saturating_sub(kept).max(1)
+    });
+    NoUnit::Skip(used, SkipKind::Damage, "no packet of the program stream")
+}
+
+impl FrameParser for HikParser {
+    fn step(&mut self, offset: u64, window: &[u8], last: bool) -> Step {
+        if let Some(frame) = self.ready.pop_front() {
+            return Step::Frame { frame, used: 0 };
+        }
+        if self.ended {
+            let (kind, why) = (SkipKind::OlderGeneration, Cow::Borrowed(OLDER));
+            return Step::Skip { used: window.len().max(1), kind, why };
+        }
+        let unit = match unit_at(window, last) {
+            UnitAt::NeedMore(at_least) if !last => return Step::NeedMore { at_least },
+            UnitAt::NeedMore(_) | UnitAt::None => return self.pass_over(window, last),
+            UnitAt::Unit(unit) => unit,
+        };
+        let bytes = window.get(..unit.length.min(window.len())).unwrap_or(window);
+        let (frames, used) = self.assembler.take(offset, &unit, bytes);
+        for frame in frames {
+            self.settle(frame);
+        }
+        let used = used.max(1);
+        match self.ready.pop_front() {
+            Some(frame) => Step::Frame { frame, used },
+            None => Step::Held { used },
+        }
+    }
+
+    fn finish(&mut self) -> Option<Box<Frame>> {
+        for given in self.assembler.finish(None) {
+            self.settle(given);
+        }
+        for frame in self.generation.undecided() {
+            self.pass(&frame, "footage behind a break that no date follows: whose it is is not known");
+        }
+        self.ready.pop_front()
+    }
+
+    fn passed(&mut self) -> Option<Passed> {
+        self.passed.pop_front()
+    }
+}
