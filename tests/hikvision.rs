@@ -12,7 +12,7 @@ const DALEEL: &str = env!("CARGO_BIN_EXE_daleel-under-test");
 fn uncertain_ms(name: &str) -> u64 {
     match name {
         // Milliseconds that are always 0 may not be filled in.
-        "hikvision-zero-ms" => 1000,
+        "hikvision-zero-ms" => 1010,
         // The frames between two key pictures, between which the clock was moved.
         "hikvision-clock-change" => 4_000_000,
         _ => 10,

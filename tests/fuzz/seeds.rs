@@ -11,6 +11,9 @@
     clippy::cast_possible_truncation
 )]
 
+#[path = "seeds_hikvision.rs"]
+mod hikvision;
+
 use std::{fs, io::Cursor, path::Path};
 
 use daleel_generator::{
@@ -31,24 +34,18 @@ use daleel_tests::fuzzing::{
 };
 
 fn main() {
+    hikvision::store_all();
     for (name, image) in disks() {
-        store("dahua_disk", name, &SectorDisk::records(&image));
+        store("dahua_disk", name, &records(&image));
     }
     let (_, intact) = &disks()[0];
-    let mut holes = SectorDisk::records(intact);
-    for record in (20..holes.len() / RECORD_BYTES).step_by(9) {
-        holes[record * RECORD_BYTES + 1] |= 0x80;
-    }
-    store("dahua_disk", "unreadable", &holes);
+    store("dahua_disk", "unreadable", &with_holes(records(intact)));
     for (name, bytes) in dav_files() {
         store("dav_stream", name, &bytes);
         if name == OLD_MPEG {
             continue; // recognised by its start codes; it holds no DHAV unit
         }
-        // Windows of many lengths, and long ones.
-        let control: [u8; CONTROL_BYTES] =
-            [0, 0, 0, 0, 0, 1, 2, 5, 8, 13, 255, 21, 34, 55, 89, 144];
-        store("dhav_framing", name, &[&control[..], &bytes].concat());
+        store("dhav_framing", name, &[&framing_control([0; 4])[..], &bytes].concat());
     }
     for (name, bytes) in access_units() {
         store("annexb", name, &bytes);
@@ -60,6 +57,23 @@ fn main() {
     for (name, text) in MAPS {
         store("rescue_map", name, text.as_bytes());
     }
+}
+
+fn records(image: &Image) -> Vec<u8> {
+    SectorDisk::records(image.len(), |offset, length| image.read(offset, length))
+}
+
+/// Makes every ninth sector behind the first twenty unreadable.
+fn with_holes(mut records: Vec<u8>) -> Vec<u8> {
+    for record in (20..records.len() / RECORD_BYTES).step_by(9) {
+        records[record * RECORD_BYTES + 1] |= 0x80;
+    }
+    records
+}
+
+/// Windows of many lengths, and long ones.
+fn framing_control([a, b, c, d]: [u8; 4]) -> [u8; CONTROL_BYTES] {
+    [a, b, c, d, 0, 1, 2, 5, 8, 13, 255, 21, 34, 55, 89, 144]
 }
 
 fn store(target: &str, name: &str, bytes: &[u8]) {
@@ -102,7 +116,7 @@ fn disk(partitions: Vec<PartitionPlan>, damage: Vec<Damage>) -> DiskPlan {
     }
 }
 
-fn disks() -> Vec<(&'static str, Vec<u8>)> {
+fn disks() -> Vec<(&'static str, Image)> {
     // Four frames a second: a recording within one second counts as not closed.
     let plain = |second| Take { pace: Pace::Steady(4), ..take(Footage::Cam5, second, 6) };
     let two = || partition(SHORT_INDEX, vec![plain(0).with_audio(AudioCodec::ALaw, 20), plain(1)]);
@@ -162,7 +176,7 @@ fn disks() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
     ];
-    all.into_iter().map(|(name, plan)| (name, bytes(&write_disk(&plan).unwrap().image))).collect()
+    all.into_iter().map(|(name, plan)| (name, write_disk(&plan).unwrap().image)).collect()
 }
 
 fn bytes(image: &Image) -> Vec<u8> {

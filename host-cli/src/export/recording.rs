@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use anyhow::{Context, Result};
 use daleel_core::{
-    CivilTime, Codec, Extent, ExtentMap, Finding, FindingKind, Findings, Frame, FrameKind, Ranges,
+    CivilTime, Codec, Extent, ExtentMap, Finding, FindingKind, Findings, Frame, FrameKind, Passed, Ranges,
     Reason, Recorder, Recording, SkipKind, Stream, Walk, WalkItem,
 };
 use daleel_media::AudioTrack;
@@ -89,6 +89,8 @@ struct Export<'a> {
     compared: bool,
     /// Frames whose own payload check holds, and does not.
     checks: (u64, u64),
+    /// Bytes passed over last, to be said in one piece.
+    passed: Option<Passed>,
     findings: Findings,
     done: RecordingDone,
 }
@@ -123,6 +125,7 @@ pub fn export(
         jumps: 0,
         compared: false,
         checks: (0, 0),
+        passed: None,
         findings: Findings::default(),
         done: RecordingDone::new(recording),
     };
@@ -170,15 +173,15 @@ impl Export<'_> {
                 }
             }
             WalkItem::Skipped { kind: SkipKind::Expected, .. } => {}
-            WalkItem::Skipped { range, kind, why } => {
-                let length = range.end.saturating_sub(range.start);
-                let kind = if kind == SkipKind::OlderGeneration {
-                    FindingKind::NotListed
-                } else {
-                    FindingKind::UnparsedBytes
-                };
-                self.note(kind, range, format!("{length} bytes: {why}"));
-            }
+            WalkItem::Skipped { range, kind, why } => match &mut self.passed {
+                Some(last) if last.range.end == range.start && last.why == why => {
+                    last.range.end = range.end;
+                }
+                _ => {
+                    self.note_passed();
+                    self.passed = Some(Passed { range, kind, why });
+                }
+            },
             WalkItem::Hole { range, hole } => {
                 let length = range.end.saturating_sub(range.start);
                 self.note(
@@ -198,6 +201,18 @@ impl Export<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says what was passed over last.
+    fn note_passed(&mut self) {
+        let Some(Passed { range, kind, why }) = self.passed.take() else { return };
+        let length = range.end.saturating_sub(range.start);
+        let kind = if kind == SkipKind::OlderGeneration {
+            FindingKind::NotListed
+        } else {
+            FindingKind::UnparsedBytes
+        };
+        self.note(kind, range, format!("{length} bytes: {why}"));
     }
 
     /// A finding about a logical range.
@@ -579,6 +594,7 @@ impl Export<'_> {
     }
 
     fn finish(mut self, walk: &Walk<'_>) -> Result<RecordingDone> {
+        self.note_passed();
         // What sounds behind the last picture belongs to its clip.
         let channels: Vec<u32> = self.waiting.keys().copied().collect();
         for channel in channels {

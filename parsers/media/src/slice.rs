@@ -25,6 +25,9 @@ pub struct SliceHead {
     pub picture_set: u16,
     /// What it may be predicted from. `None` in H.265 when the set is not known, or the slice is not the first of its picture.
     pub kind: Option<SliceKind>,
+    /// The first four bits of H.264's `frame_num`, which has at least as many: 0 in instantaneous refresh pictures. `None` in H.265, and where the
+    /// bytes end before them. Streams with separately coded colour planes, of which no recorder is known, have two other bits first.
+    pub frame_number_head: Option<u8>,
 }
 
 impl SliceHead {
@@ -40,7 +43,12 @@ impl SliceHead {
             _ => SliceKind::Switching,
         };
         let picture_set = u16::try_from(r.ue_max(255)?).ok()?;
-        Some(Self { begins_picture: first_macroblock == 0, picture_set, kind: Some(kind) })
+        Some(Self {
+            begins_picture: first_macroblock == 0,
+            picture_set,
+            kind: Some(kind),
+            frame_number_head: r.byte(4),
+        })
     }
 
     /// Reads an H.265 slice NAL unit, two header bytes first; `extra_bits` gives [`PictureSet::extra_slice_bits`] of a set by its number.
@@ -54,7 +62,7 @@ impl SliceHead {
         }
         let picture_set = u16::try_from(r.ue_max(63)?).ok()?;
         let Some(extra) = extra_bits(picture_set).filter(|_| begins_picture) else {
-            return Some(Self { begins_picture, picture_set, kind: None });
+            return Some(Self { begins_picture, picture_set, kind: None, frame_number_head: None });
         };
         r.skip(u32::from(extra))?;
         let kind = match r.ue_max(2)? {
@@ -62,7 +70,7 @@ impl SliceHead {
             1 => SliceKind::P,
             _ => SliceKind::I,
         };
-        Some(Self { begins_picture, picture_set, kind: Some(kind) })
+        Some(Self { begins_picture, picture_set, kind: Some(kind), frame_number_head: None })
     }
 }
 
@@ -111,8 +119,12 @@ mod tests {
         let set = PictureSet::h265(&hex!("4401c0f2c68d03b240")).unwrap();
         assert_eq!((set.id, set.sequence_set, set.extra_slice_bits), (0, 0, 0));
         let slice = SliceHead::h265(&hex!("2601af25e0f9853e39"), |_| Some(0)).unwrap();
-        let expected =
-            SliceHead { begins_picture: true, picture_set: 0, kind: Some(SliceKind::I) };
+        let expected = SliceHead {
+            begins_picture: true,
+            picture_set: 0,
+            kind: Some(SliceKind::I),
+            frame_number_head: None,
+        };
         assert_eq!(slice, expected);
         let unknown = SliceHead::h265(&hex!("2601af25e0f9853e39"), |_| None).unwrap();
         assert_eq!(unknown.kind, None);
@@ -122,9 +134,10 @@ mod tests {
     #[test]
     fn h264_slices_by_hand() {
         // 1 0001000 1...
-        let first = SliceHead::h264(&[0x65, 0b1000_1000, 0b1000_0000]).unwrap();
+        let first = SliceHead::h264(&[0x65, 0b1000_1000, 0b1000_0000, 0]).unwrap();
         assert_eq!(first.kind, Some(SliceKind::I));
         assert!(first.begins_picture && first.picture_set == 0);
+        assert_eq!(first.frame_number_head, Some(0));
         // 010 1 011 0
         let second = SliceHead::h264(&[0x41, 0b0101_0110]).unwrap();
         assert_eq!((second.begins_picture, second.picture_set), (false, 2));

@@ -78,6 +78,14 @@ pub fn check_cover(mut ranges: Vec<Range<u64>>, whole: Range<u64>) {
     assert_eq!(at, whole.end, "bytes left out at the end: {ranges:?}");
 }
 
+/// No byte is in two of the ranges.
+pub fn check_disjoint(mut ranges: Vec<Range<u64>>) {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    for pair in ranges.windows(2) {
+        assert!(pair[0].end <= pair[1].start, "bytes given twice: {pair:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +105,11 @@ mod tests {
     #[should_panic(expected = "left out")]
     fn a_byte_left_out_is_found() {
         check_cover(vec![0..4, 5..9], 0..9);
+    }
+
+    #[test]
+    #[should_panic(expected = "given twice")]
+    fn a_byte_given_twice_is_found() {
+        check_disjoint(vec![6..8, 0..5, 4..6]);
     }
 }

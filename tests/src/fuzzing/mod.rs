@@ -6,16 +6,20 @@
 
 mod annexb;
 mod checks;
-mod dahua;
+mod families;
 mod framing;
 mod image;
+mod log;
 pub mod mend;
+mod program_stream;
 pub mod sectors;
 
 pub use annexb::annexb;
-pub use dahua::{dahua_disk, dav_stream};
+pub use families::{dav_stream, disk, hikvision_files, hikvision_stream};
 pub use framing::{CONTROL_BYTES, dhav_framing, hik_framing};
 pub use image::{partitions, rescue_map};
+pub use log::{CONTROL_BYTES as LOG_CONTROL_BYTES, hik_log};
+pub use program_stream::{LENGTHS, program_stream};
 
 /// A fuzz target: its name, which is also that of its folders of seeds and crashes, and its body.
 pub struct Target {
@@ -28,9 +32,15 @@ pub struct Target {
 /// All targets; `tests/fuzz/Cargo.toml` lists the same.
 pub const TARGETS: &[Target] = &[
     Target { name: "annexb", run: annexb },
-    Target { name: "dahua_disk", run: dahua_disk },
+    Target { name: "dahua_disk", run: disk },
     Target { name: "dav_stream", run: dav_stream },
     Target { name: "dhav_framing", run: dhav_framing },
+    Target { name: "hik_framing", run: hik_framing },
+    Target { name: "hik_log", run: hik_log },
+    Target { name: "hikvision_disk", run: disk },
+    Target { name: "hikvision_files", run: hikvision_files },
+    Target { name: "hikvision_stream", run: hikvision_stream },
     Target { name: "partitions", run: partitions },
+    Target { name: "program_stream", run: program_stream },
     Target { name: "rescue_map", run: rescue_map },
 ];

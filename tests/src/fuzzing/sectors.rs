@@ -1,8 +1,9 @@
 //! A disk in few bytes: the input of the disk target is a list of sectors, the rest of the disk is zeros.
 //!
-//! A record is a little-endian `u16` and 512 bytes: bits 0 to 12 are the number of the sector, bit 15 says that it
-//! cannot be read. Recorder disks are mostly empty, and their structures lie far apart; a plain image would
-//! spend most of the mutations on zeros, and one byte inserted anywhere would move all that follows.
+//! A record is a little-endian `u16` and 512 bytes: bits 0 to 12 are the number of the sector, counted from the begin of the
+//! region that bits 13 and 14 choose; bit 15 says that it cannot be read. Recorder disks are mostly empty, and their structures
+//! lie far apart; a plain image would spend most of the mutations on zeros, and one byte inserted anywhere would move
+//! all that follows. The regions stand where disks have something ([`REGIONS`]); of a folder, each of them is a file.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,11 @@ use daleel_core::{Extent, Hole, ReadError, Source};
 pub const SECTOR_BYTES: usize = 512;
 /// Bytes of a record.
 pub const RECORD_BYTES: usize = SECTOR_BYTES + 2;
-/// Sectors that a record can name: a disk of 4 MiB.
+/// Sectors of a region, which a record can name: 4 MiB.
 pub const SECTORS: u16 = 1 << 13;
+/// Where the regions begin on a disk: its front; the second log area, the copy of the master sector with the video area behind
+/// it, and the end of a first block of 1 GiB with what follows it, where the Hikvision disks seen have them.
+pub const REGIONS: [u64; 4] = [0, 0x3D1_3200, 0x4C5_6000, 0x4C5_E000 + (1 << 30) - (1 << 20)];
 /// Marks a sector that cannot be read.
 pub const UNREADABLE: u16 = 1 << 15;
 
@@ -23,18 +27,45 @@ pub struct SectorDisk {
     length: u64,
 }
 
+/// One record.
+struct Record {
+    region: usize,
+    number: u64,
+    content: Option<[u8; SECTOR_BYTES]>,
+}
+
+/// The records of an input; a short last one is filled with zeros.
+fn parse(records: &[u8]) -> impl Iterator<Item = Record> {
+    records.chunks(RECORD_BYTES).map_while(|record| {
+        let [low, high, data @ ..] = record else { return None };
+        let head = u16::from_le_bytes([*low, *high]);
+        let mut sector = [0; SECTOR_BYTES];
+        sector[..data.len()].copy_from_slice(data);
+        Some(Record {
+            region: usize::from(head / SECTORS) % REGIONS.len(),
+            number: u64::from(head % SECTORS),
+            content: (head & UNREADABLE == 0).then_some(sector),
+        })
+    })
+}
+
 impl SectorDisk {
-    /// Reads records; a later one replaces an earlier one of the same number, and a short last one is filled with zeros.
+    /// The disk of all records; a later one replaces an earlier one of the same place.
     pub fn new(records: &[u8]) -> Self {
-        let mut sectors = BTreeMap::new();
-        for record in records.chunks(RECORD_BYTES) {
-            let [low, high, data @ ..] = record else { break };
-            let head = u16::from_le_bytes([*low, *high]);
-            let mut sector = [0; SECTOR_BYTES];
-            sector[..data.len()].copy_from_slice(data);
-            let content = (head & UNREADABLE == 0).then_some(sector);
-            sectors.insert(u64::from(head % SECTORS), content);
-        }
+        let at = |record: &Record| REGIONS[record.region] / SECTOR_BYTES as u64 + record.number;
+        Self::of(parse(records).map(|record| (at(&record), record.content)).collect())
+    }
+
+    /// The records of some regions as a file: those of a later region replace those of an earlier one. `None` when there are
+    /// none of the last region.
+    pub fn file(records: &[u8], regions: &[usize]) -> Option<Self> {
+        let of = |region: usize| parse(records).filter(move |record| record.region == region);
+        of(*regions.last()?).next()?;
+        let all = regions.iter().flat_map(|region| of(*region));
+        Some(Self::of(all.map(|record| (record.number, record.content)).collect()))
+    }
+
+    fn of(sectors: BTreeMap<u64, Option<[u8; SECTOR_BYTES]>>) -> Self {
         let count = sectors.last_key_value().map_or(0, |(last, _)| last + 1);
         Self { sectors, length: count * SECTOR_BYTES as u64 }
     }
@@ -44,12 +75,22 @@ impl SectorDisk {
         self.sectors.keys().map(|number| number * SECTOR_BYTES as u64)
     }
 
-    /// The records of an image: its sectors that are not zero, as far as a record can name them.
-    pub fn records(image: &[u8]) -> Vec<u8> {
+    /// The records of an image of `length` bytes: its sectors that are not zero, as far as a record can name them.
+    pub fn records(length: u64, read: impl Fn(u64, usize) -> Vec<u8>) -> Vec<u8> {
+        let most = u64::from(SECTORS) * SECTOR_BYTES as u64;
+        let regions = REGIONS.iter().enumerate().flat_map(|(region, start)| {
+            let bytes = read(*start, length.saturating_sub(*start).min(most) as usize);
+            Self::region_records(region, &bytes)
+        });
+        regions.collect()
+    }
+
+    /// The records of one region, or of a file that takes its place.
+    pub fn region_records(region: usize, bytes: &[u8]) -> Vec<u8> {
         let mut records = Vec::new();
-        for (number, sector) in (0..SECTORS).zip(image.chunks(SECTOR_BYTES)) {
+        for (number, sector) in (0..SECTORS).zip(bytes.chunks(SECTOR_BYTES)) {
             if sector.iter().any(|byte| *byte != 0) {
-                records.extend(number.to_le_bytes());
+                records.extend((region as u16 * SECTORS + number).to_le_bytes());
                 records.extend(sector);
                 records.resize(records.len().next_multiple_of(RECORD_BYTES), 0);
             }
@@ -121,7 +162,7 @@ mod tests {
         let mut image = vec![0; 5 * SECTOR_BYTES];
         image[700] = 7;
         image[5 * SECTOR_BYTES - 1] = 9;
-        let records = SectorDisk::records(&image);
+        let records = SectorDisk::region_records(0, &image);
         assert_eq!(records.len(), 2 * RECORD_BYTES);
         let disk = SectorDisk::new(&records);
         let mut read = vec![1; image.len() - 3];
@@ -131,8 +172,33 @@ mod tests {
     }
 
     #[test]
+    fn far_sectors_come_back_too() {
+        let far = REGIONS[2] + 3 * SECTOR_BYTES as u64;
+        let read = |offset: u64, length: usize| {
+            (offset..offset + length as u64).map(|at| u8::from(at == far || at == 5)).collect()
+        };
+        let records = SectorDisk::records(far + 10, read);
+        let disk = SectorDisk::new(&records);
+        assert_eq!((records.len(), disk.len()), (2 * RECORD_BYTES, far + 512));
+        let mut bytes = [9; 3];
+        disk.read_exact_at(far - 1, &mut bytes).unwrap();
+        assert_eq!(bytes, [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_file_of_two_regions_is_the_first_changed_by_the_second() {
+        let mut records = SectorDisk::region_records(0, &[1; 2 * SECTOR_BYTES]);
+        assert!(SectorDisk::file(&records, &[0, 2]).is_none());
+        records.extend(SectorDisk::region_records(2, &[2; SECTOR_BYTES]));
+        let file = SectorDisk::file(&records, &[0, 2]).unwrap();
+        let mut bytes = [0; 2];
+        file.read_exact_at(511, &mut bytes).unwrap();
+        assert_eq!((file.len(), bytes), (1024, [2, 1]));
+    }
+
+    #[test]
     fn unreadable_sectors_are_holes_and_nothing_else_is() {
-        let mut records = SectorDisk::records(&vec![1; 4 * SECTOR_BYTES]);
+        let mut records = SectorDisk::region_records(0, &[1; 4 * SECTOR_BYTES]);
         for number in [1usize, 2] {
             records[number * RECORD_BYTES + 1] |= (UNREADABLE >> 8) as u8;
         }

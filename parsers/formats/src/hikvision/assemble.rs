@@ -102,12 +102,15 @@ pub struct Assembler {
     picture: Option<Picture>,
     /// Codec of the last picture: for fragments without a map.
     codec: Option<Codec>,
+    /// Codec of the sound by a file header.
+    expected_audio: Option<Codec>,
 }
 
 impl Assembler {
     /// Sets the codecs that a file header names, for streams without a map.
-    pub fn expect(&mut self, video: Option<Codec>) {
+    pub fn expect(&mut self, video: Option<Codec>, audio: Option<Codec>) {
         self.codec = self.codec.or(video);
+        self.expected_audio = self.expected_audio.or(audio);
     }
 
     /// Takes in a unit at logical `offset`; `bytes` are the unit's. Gives frames that it shows to be complete, and how many of its bytes were
@@ -249,10 +252,7 @@ impl Assembler {
         if pes.stream_id == 0xBD && private_kind(payload) == Some("encryption info") {
             self.known.stated.private = true;
         }
-        let codec = match (is_sound, self.known.audio) {
-            (true, Some(kind)) => codecs::audio(kind),
-            _ => Codec::Unknown,
-        };
+        let codec = self.audio_codec().filter(|_| is_sound).unwrap_or(Codec::Unknown);
         let pts = pes.pts.as_ref().and_then(|pts| stored_pts(offset, pts, bytes));
         let scr = head.as_ref().and_then(|head| head.scr);
         let start = head.as_ref().map_or(offset, |head| head.units.start);
@@ -282,7 +282,13 @@ impl Assembler {
         Assembled { frame: Box::new(frame), counter, stated, pieces: Pieces::default() }
     }
 
-    fn audio_format(&self) -> AudioFormat {
+    /// Codec of the sound, once a map or a file header named it.
+    pub fn audio_codec(&self) -> Option<Codec> {
+        self.known.audio.map(codecs::audio).or(self.expected_audio)
+    }
+
+    /// Sampling of the sound, as far as it is known.
+    pub fn audio_format(&self) -> AudioFormat {
         self.known.audio_format.unwrap_or(AudioFormat { sample_rate: None, channels: 1 })
     }
 

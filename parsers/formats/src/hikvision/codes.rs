@@ -161,7 +161,10 @@ mod tests {
     /// G-3: the pair is the key.
     #[test]
     fn the_same_minor_number_means_different_things() {
-        assert_eq!((code(3, 0x5B), name(3, 0x5B)), ("3:5b".to_owned(), Some("local record export")));
+        assert_eq!(
+            (code(3, 0x5B), name(3, 0x5B)),
+            ("3:5b".to_owned(), Some("local record export"))
+        );
         assert_eq!(name(2, 0x80), Some("hard disk fault (80)"));
         assert_eq!(name(3, 0x80), Some("remote playback or download by time"));
         assert_eq!((level(9), name(4, 0x5B), name(5, 1)), ("unknown", None, None));

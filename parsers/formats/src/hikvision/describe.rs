@@ -4,16 +4,18 @@
 
 mod fields;
 
-use daleel_core::{CivilTime, Extent, FormatError, Structure, Volume};
+use std::sync::Arc;
+
+use daleel_core::{CivilTime, Extent, FormatError, Source, Structure, Volume};
 use memchr::memmem;
 
 use super::{
     entry::{ENTRY_BYTES, RawEntry},
     explain,
-    index::{Entry, Index, bytes::Patched},
+    index::{Entry, Index, TreeFile, bytes::Patched},
     log,
     master::{self, BACKUP_OFFSET, MASTER_OFFSET, Master},
-    tail::{RECORD_BYTES, RECORD_MAGIC, TailRecord, read_directory},
+    tail::{RECORD_BYTES, RECORD_MAGIC, TailRecord, read_directory, read_tail},
     tree::{NODE_BYTES, Tree},
 };
 use fields::Spec;
@@ -47,6 +49,18 @@ pub fn describe(
     Ok(found)
 }
 
+/// The structures of a tree in a file that hold `offset` of the file, outermost first.
+///
+/// # Errors
+/// When a structure is known to be there and cannot be read.
+pub fn tree_file(
+    file: &TreeFile,
+    source: &Arc<dyn Source>,
+    offset: u64,
+) -> Result<Vec<Structure>, FormatError> {
+    in_tree(&Volume::whole(source.clone()), &file.tree, 1, offset)
+}
+
 /// Reads a structure and explains it by its table.
 fn table(
     volume: &Volume,
@@ -71,9 +85,10 @@ fn explained(
 }
 
 fn masters(index: &Index, volume: &Volume, offset: u64) -> Result<Vec<Structure>, FormatError> {
-    let elsewhere = index.master.as_ref().map(|master| {
-        master.at.offset().saturating_sub(volume.extent.offset())
-    });
+    let elsewhere = index
+        .master
+        .as_ref()
+        .map(|master| master.at.offset().saturating_sub(volume.extent.offset()));
     let mut places = vec![MASTER_OFFSET, BACKUP_OFFSET];
     places.extend(elsewhere.filter(|place| ![MASTER_OFFSET, BACKUP_OFFSET].contains(place)));
     let mut found = Vec::new();
@@ -172,7 +187,9 @@ fn in_log(
         let time = event.time.map_or("no time".to_owned(), CivilTime::to_seconds_text);
         let purpose = format!(
             "{} This one: {time} (recorder time), {}, {}.",
-            fields::RECORD_PURPOSE, event.level, event.text
+            fields::RECORD_PURPOSE,
+            event.level,
+            event.text
         );
         found.push(explained("log record", event.at, purpose, fields::RECORD, &bytes));
     }
@@ -232,11 +249,19 @@ fn block_structure(index: &Index, volume: &Volume, block: Extent, offset: u64) -
     if says.is_empty() {
         says.push("nothing: never used since initialisation, or its entry is lost".to_owned());
     }
+    let tail = read_tail(volume, block);
+    let mut own = format!("{}; {} records read", tail.layout.as_str(), tail.records.len());
+    if !tail.segments.is_empty() {
+        own.push_str(&format!(", {} segments", tail.segments.len()));
+    }
+    if let Some(low) = tail.low {
+        own.push_str(&format!(", the lowest {low} bytes into the block"));
+    }
     Structure {
         name: format!("block {number}"),
         at: block,
         purpose: format!(
-            "Footage from the front, its own index at the end. The offset lies {} bytes into it. The index says of it: {}.",
+            "Footage from the front, its own index at the end. The offset lies {} bytes into it. The index says of it: {}. Its own index: {own}.",
             offset.saturating_sub(block.offset()),
             says.join("; ")
         ),

@@ -62,12 +62,7 @@ impl RawEntry {
 
     /// What makes it the same entry as another copy's.
     pub fn key(&self) -> Key {
-        (
-            [self.channel_high, self.channel],
-            self.start.get(),
-            self.end.get(),
-            self.block.get(),
-        )
+        ([self.channel_high, self.channel], self.start.get(), self.end.get(), self.block.get())
     }
 
     /// True when it has the shape of a leaf entry that was in use: what may be believed behind a page's entry count.
@@ -197,7 +192,8 @@ impl Entry {
             return;
         }
         if !matches!(channel_high, 0 | NO_CHANNEL) {
-            against.push(format!("byte +10h is {channel_high}: read as the high byte of the channel"));
+            against
+                .push(format!("byte +10h is {channel_high}: read as the high byte of the channel"));
         }
         if let Some(channel) = self.channel.filter(|channel| *channel > USUAL_CHANNELS) {
             against.push(format!("channel {channel}: more than {USUAL_CHANNELS} were never seen"));
@@ -224,9 +220,8 @@ impl Entry {
 
     /// State and times in a few words, for reasons.
     pub fn summary(&self) -> String {
-        let time = |time: Option<CivilTime>| {
-            time.map_or("no time".to_owned(), CivilTime::to_seconds_text)
-        };
+        let time =
+            |time: Option<CivilTime>| time.map_or("no time".to_owned(), CivilTime::to_seconds_text);
         let channel = self.channel.map_or("no channel".to_owned(), |n| format!("channel {n}"));
         match &self.state {
             EntryState::Unused => "never used".to_owned(),
@@ -248,7 +243,7 @@ mod tests {
         RawEntry::parse(bytes).unwrap().decode(Extent::new(0x1000, ENTRY_BYTES))
     }
 
-    /// the sentinel times of unused and open blocks are never dates.
+    /// T-2: the sentinel times of unused and open blocks are never dates.
     #[test]
     fn sentinels_are_not_dates() {
         let unused = decode(&hex!(
@@ -296,8 +291,14 @@ mod tests {
         assert_eq!(entry.state, EntryState::Damaged("it ends before it starts".to_owned()));
         assert!(entry.start.is_some() && entry.channel == Some(5) && entry.reasons.len() == 1);
         bytes[8] = 7;
-        assert_eq!(decode(&bytes).state, EntryState::Damaged("its state is neither 0 nor FF".into()));
+        assert_eq!(
+            decode(&bytes).state,
+            EntryState::Damaged("its state is neither 0 nor FF".into())
+        );
         bytes[0] = 0;
-        assert_eq!(decode(&bytes).state, EntryState::Damaged("its first eight bytes are not FF".into()));
+        assert_eq!(
+            decode(&bytes).state,
+            EntryState::Damaged("its first eight bytes are not FF".into())
+        );
     }
 }

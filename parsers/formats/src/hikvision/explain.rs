@@ -2,6 +2,7 @@
 //!
 //! Facts: `docs/formats/hikvision.md` sections 7 and 8; ISO/IEC 13818-1 for what is not the vendor's. The values shown are those the readers use.
 
+mod head;
 mod map;
 
 use std::ops::Range;
@@ -10,7 +11,7 @@ use daleel_core::{Evidence, Extent, Field, Source, Structure};
 use daleel_media::ps::{PackHeader, PesHeader, Unit, UnitAt, UnitKind, unit_at};
 use memchr::memmem;
 
-use super::{codecs, descriptors, header};
+use super::{descriptors, header};
 
 /// Longest unit: start code, length and what 16 bits can say.
 const UNIT_MAX: u64 = 65_541;
@@ -18,6 +19,8 @@ const UNIT_MAX: u64 = 65_541;
 const BACK_STEPS: [u64; 3] = [64 << 10, 1 << 20, 8 << 20];
 /// Places that look like the pack searched for, and are tried.
 const TRIES: usize = 64;
+/// Units followed from such a place.
+const STEPS: usize = 100_000;
 /// Bytes of a payload that are shown.
 const SHOWN: usize = 16;
 
@@ -25,7 +28,7 @@ const SHOWN: usize = 16;
 /// first. Empty when no unit begins there. `bytes` may end inside the unit.
 pub fn stream_unit(bytes: &[u8], at: u64) -> Vec<Structure> {
     if header::parse(bytes).is_some() || header::is_old(bytes) {
-        return vec![file_header(bytes, at)];
+        return vec![head::structure(bytes, at)];
     }
     let UnitAt::Unit(unit) = unit_at(bytes, true) else { return Vec::new() };
     let own = bytes.get(..unit.length).unwrap_or(bytes);
@@ -84,7 +87,7 @@ fn unit_holding(bytes: &[u8], target: usize) -> Option<Range<usize>> {
     let headers = header::parse(bytes).map(|_| 0);
     packs.chain(headers).find_map(|pack| {
         let mut at = pack;
-        loop {
+        for _ in 0..STEPS {
             let rest = bytes.get(at..)?;
             let length = match (unit_at(rest, true), header::parse(rest)) {
                 (UnitAt::Unit(unit), _) => unit.length,
@@ -97,6 +100,7 @@ fn unit_holding(bytes: &[u8], target: usize) -> Option<Range<usize>> {
             }
             at = end;
         }
+        None
     })
 }
 
@@ -108,7 +112,7 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Adds a field; one that the bytes do not hold is left out.
+    /// Adds a field; one that the bytes do not hold is left out, one without a value shows its bytes.
     fn add(
         &mut self,
         range: Range<usize>,
@@ -118,11 +122,17 @@ impl Shown<'_> {
         evidence: Evidence,
     ) {
         let Some(raw) = self.bytes.get(range.clone()).filter(|raw| !raw.is_empty()) else { return };
+        let value: String = match value.into() {
+            empty if empty.is_empty() => {
+                raw.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
+            }
+            value => value,
+        };
         self.fields.push(Field {
             name,
             at: Extent::new(self.at.saturating_add(range.start as u64), raw.len() as u64),
             raw: raw.to_vec(),
-            value: value.into(),
+            value,
             meaning: meaning.into(),
             evidence,
         });
@@ -169,7 +179,13 @@ impl Shown<'_> {
             [0xFF, 0xFF, a, b, c, d] => {
                 let counter = u32::from_be_bytes([a, b, c, d]).to_string();
                 let start = pack.stuffing.start;
-                self.add(start..start.saturating_add(2), "stuffing", "FF FF", "", Evidence::Confirmed);
+                self.add(
+                    start..start.saturating_add(2),
+                    "stuffing",
+                    "FF FF",
+                    "",
+                    Evidence::Confirmed,
+                );
                 let meaning = "counts the pictures: a break in it shows missing ones";
                 let counter_at = start.saturating_add(2)..pack.stuffing.end;
                 self.add(counter_at, "picture counter", counter, meaning, Evidence::Inferred);
@@ -206,7 +222,13 @@ impl Shown<'_> {
             Some(kind) => format!("private data: {kind}"),
             None => "coded picture or sound, or a part of it; the first bytes are shown".to_owned(),
         };
-        self.add(shown, "payload", format!("{} bytes", pes.payload.len()), meaning, Evidence::Confirmed);
+        self.add(
+            shown,
+            "payload",
+            format!("{} bytes", pes.payload.len()),
+            meaning,
+            Evidence::Confirmed,
+        );
         let name = format!("PES packet, {}", stream_name(pes.stream_id));
         self.finish(name, unit, "A piece of one stream; a large picture takes several.")
     }
@@ -215,7 +237,13 @@ impl Shown<'_> {
         let flags = self.bytes.get(6..9).map_or(0, |flags| flags.first().copied().unwrap_or(0));
         let scrambling = pes.scrambling.to_string();
         if flags & 0xC0 == 0x80 {
-            self.add(6..7, "flags", format!("{flags:02X}h"), format!("scrambling {scrambling}"), Evidence::Confirmed);
+            self.add(
+                6..7,
+                "flags",
+                format!("{flags:02X}h"),
+                format!("scrambling {scrambling}"),
+                Evidence::Confirmed,
+            );
             self.add(7..8, "fields", "", "which fields follow", Evidence::Confirmed);
             self.add(8..9, "header length", "", "bytes up to the payload", Evidence::Confirmed);
         }
@@ -249,43 +277,5 @@ fn stream_name(stream_id: u8) -> String {
         0xBE => "padding".to_owned(),
         0xBF => "private stream 2".to_owned(),
         id => format!("stream {id:02X}h"),
-    }
-}
-
-fn file_header(bytes: &[u8], at: u64) -> Structure {
-    use Evidence::{Confirmed as C, SingleSource as S};
-    let own = bytes.get(..header::HEADER_BYTES).unwrap_or(bytes);
-    let mut shown = Shown { bytes: own, at, fields: Vec::new() };
-    let number = |from: usize, length: usize| {
-        let field = own.get(from..from.saturating_add(length)).unwrap_or(&[]);
-        field.iter().rev().fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte))
-    };
-    let purpose;
-    if header::is_old(own) {
-        shown.add(0..4, "magic", "4HKH", "the older header; its stream is not read", S);
-        purpose = "Begins a file of old recorders.";
-    } else {
-        let meaning = "\"HKMI\", media info, stored little-endian; says nothing of encryption";
-        shown.add(0x00..0x04, "magic", "IMKH", meaning, C);
-        shown.add(0x04..0x06, "version", format!("{:04X}h", number(4, 2)), "", C);
-        shown.add(0x06..0x08, "device id", number(6, 2).to_string(), "", C);
-        let code = |from| u16::try_from(number(from, 2)).unwrap_or(0);
-        let coded = |from| format!("{:04X}h", number(from, 2));
-        let name = |codec: Option<daleel_core::Codec>| codec.map_or("none, or not known", |c| c.as_str());
-        shown.add(0x08..0x0A, "system", coded(8), codecs::system_name(code(8)), C);
-        shown.add(0x0A..0x0C, "video", coded(10), name(codecs::header_video(code(10))), C);
-        shown.add(0x0C..0x0E, "audio", coded(12), name(codecs::header_audio(code(12))), C);
-        shown.add(0x0E..0x0F, "channels", number(14, 1).to_string(), "of the sound", C);
-        shown.add(0x0F..0x10, "sample size", number(15, 1).to_string(), "bits", C);
-        shown.add(0x10..0x14, "sample rate", number(16, 4).to_string(), "a second", C);
-        shown.add(0x14..0x18, "bit rate", number(20, 4).to_string(), "of the sound", C);
-        shown.add(0x18..0x28, "reserved", "", "first byte 81h in the file seen", Evidence::Unknown);
-        purpose = "Begins an exported file, or one of a camera: names the codecs. The stream follows.";
-    }
-    Structure {
-        name: "file header".to_owned(),
-        at: Extent::new(at, own.len() as u64),
-        purpose: purpose.to_owned(),
-        fields: shown.fields,
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use daleel_core::{
-    Extent, ExtentMap, FindingKind, Findings, FormatError, FrameParser, Grade, Input, LogEvent,
-    Reason, Recorder, Recording, RecordingState, Source, Stream, Structure, Verdict,
+    Extent, ExtentMap, FileTree, FindingKind, Findings, FormatError, FrameParser, Grade, Input,
+    LogEvent, Reason, Recorder, Recording, RecordingState, Source, Stream, Structure, Verdict,
 };
 
 use super::{
@@ -96,7 +96,10 @@ impl Form {
             Self::Bare(marks) => {
                 marks.argue(extent, if marks.map.is_some() { 85 } else { 50 }, verdict);
                 if marks.first > 0 {
-                    let text = format!("the bytes before the first pack, {}, are no whole unit", marks.first);
+                    let text = format!(
+                        "the bytes before the first pack, {}, are no whole unit",
+                        marks.first
+                    );
                     verdict.contradicts(20, at(0, marks.first), text);
                 }
             }
@@ -115,28 +118,39 @@ pub fn probe(input: &Input) -> Vec<Verdict> {
             form.argue(volume.extent, &mut verdict);
             verdict.conclude().into_iter().collect()
         }
-        Input::Tree(tree) => {
-            let forms = tree.files.iter().filter_map(|file| {
-                let extent = Extent::new(0, file.source.len());
-                Form::detect(&*file.source, extent, TREE_HEAD_BYTES)
-            });
-            let counts: Vec<bool> = forms
-                .filter_map(|form| form.marks().map(|m| m.map.is_some() || matches!(form, Form::MediaInfo(_))))
-                .collect();
-            let all = Extent::new(0, 0);
-            let mut verdict = Verdict::new(FAMILY, "folder with program streams of the vendor", all);
-            if !counts.is_empty() {
-                let text = format!(
-                    "{} of {} files hold a program stream with the vendor's marks",
-                    counts.len(),
-                    tree.files.len()
-                );
-                verdict.score = if counts.contains(&true) { TREE_SCORE } else { 40 };
-                verdict.reasons.push(Reason { supports: true, text, at: None });
-            }
-            verdict.conclude().into_iter().collect()
-        }
+        Input::Tree(tree) => probe_tree(tree).into_iter().collect(),
     }
+}
+
+fn probe_tree(tree: &FileTree) -> Option<Verdict> {
+    let forms: Vec<Form> = tree
+        .files
+        .iter()
+        .filter_map(|file| {
+            let extent = Extent::new(0, file.source.len());
+            Form::detect(&*file.source, extent, TREE_HEAD_BYTES)
+        })
+        .collect();
+    let is_sure = |form: &Form| match form {
+        Form::MediaInfo(_) => true,
+        _ => form.marks().is_some_and(|marks| marks.map.is_some()),
+    };
+    let read = forms.iter().filter(|form| form.marks().is_some()).count();
+    let layout = "folder with program streams of the vendor";
+    let mut verdict = Verdict::new(FAMILY, layout, Extent::new(0, 0));
+    verdict.score = match () {
+        () if forms.iter().any(is_sure) => TREE_SCORE,
+        () if read > 0 => 40,
+        () if !forms.is_empty() => 20,
+        () => 0,
+    };
+    let text = format!(
+        "{read} of {} files hold a program stream with the vendor's marks, {} more are named and not read",
+        tree.files.len(),
+        forms.len().saturating_sub(read)
+    );
+    verdict.reasons.push(Reason { supports: true, text, at: None });
+    verdict.conclude()
 }
 
 /// Opens a file or a folder of files.
@@ -194,7 +208,13 @@ impl Streams {
         let found = usize::try_from(recording.handle).ok().and_then(|index| self.files.get(index));
         found.ok_or_else(|| {
             let at = self.verdict.extent;
-            FormatError::field("stream file", at, "recording", &recording.id, "a file of this input")
+            FormatError::field(
+                "stream file",
+                at,
+                "recording",
+                &recording.id,
+                "a file of this input",
+            )
         })
     }
 }
@@ -217,7 +237,8 @@ impl StreamFile {
             text: "channel unknown: nothing in the stream names the camera".to_owned(),
             at: None,
         });
-        let reversed = matches!((&first, &last), (Some(first), Some(last)) if last.time < first.time);
+        let reversed =
+            matches!((&first, &last), (Some(first), Some(last)) if last.time < first.time);
         if let Some(last) = last.as_ref().filter(|_| reversed) {
             let text = "the last date is earlier than the first: the clock was set, or older footage follows";
             reasons.push(Reason::against(text, last.at));
@@ -277,7 +298,11 @@ impl Recorder for Streams {
 
     fn stream(&self, recording: &Recording) -> Result<Stream, FormatError> {
         let file = self.file(recording)?;
-        Ok(Stream { source: file.source.clone(), map: ExtentMap::of(file.extent), reasons: Vec::new() })
+        Ok(Stream {
+            source: file.source.clone(),
+            map: ExtentMap::of(file.extent),
+            reasons: Vec::new(),
+        })
     }
 
     fn native_extension(&self, _recording: &Recording) -> &'static str {

@@ -76,7 +76,13 @@ impl Index {
         if masters.best().is_none() && located.is_empty() && !has_log {
             let at = volume.at(MASTER_OFFSET, MASTER_BYTES);
             let expected = "a master sector, or a HIKBTREE near the end of the disk";
-            return Err(FormatError::field(master::STRUCTURE, at, "signature", "neither", expected));
+            return Err(FormatError::field(
+                master::STRUCTURE,
+                at,
+                "signature",
+                "neither",
+                expected,
+            ));
         }
         note_master(&masters, volume, &mut findings);
         let copies = read_trees(volume, &located, &mut findings);
@@ -155,10 +161,8 @@ fn read_trees(
     located: &[tree::Located],
     findings: &mut Findings,
 ) -> Vec<(Tree, Vec<Slot>)> {
-    let mut copies: Vec<(Tree, Vec<Slot>)> =
+    let copies: Vec<(Tree, Vec<Slot>)> =
         located.iter().map(|place| tree::read(volume, place, findings)).collect();
-    // A place that a pointer names and that holds neither a header nor a page is no tree.
-    copies.retain(|(tree, _)| tree.header.is_some() || !tree.leaves.is_empty());
     match copies.as_slice() {
         [] => {
             let at = volume.at(volume.extent.len(), 0);
@@ -190,7 +194,7 @@ fn note_master(masters: &Masters, volume: &Volume, findings: &mut Findings) {
     if master.capacity > length {
         let missing = master.capacity.saturating_sub(length);
         let text = format!(
-            "the master sector states {} bytes, the image has {length}: the last {missing} bytes are missing, and both copies of the index lie at the end",
+            "the master sector states {} bytes, the image has {length}: the last {missing} bytes are missing, and the copies of the index lie at the end",
             master.capacity
         );
         let beyond = Extent::new(volume.source.len(), missing);
@@ -208,7 +212,9 @@ fn note_entries(entries: &[Entry], findings: &mut Findings) {
         entries.iter().find(|entry| wanted(entry)).map(|entry| (count, entry.at))
     };
     if let Some((count, at)) = first(&|entry| entry.conflict) {
-        let text = format!("the two copies of the index disagree about {count} entries; the first is here");
+        let text = format!(
+            "the two copies of the index disagree about {count} entries; the first is here"
+        );
         findings.note(FindingKind::CopyMismatch, at, text);
     }
     if let Some((count, at)) = first(&|entry| matches!(entry.state, EntryState::Damaged(_))) {
@@ -216,7 +222,9 @@ fn note_entries(entries: &[Entry], findings: &mut Findings) {
         findings.note(FindingKind::DamagedIndex, at, text);
     }
     if let Some((count, at)) = first(&|entry| entry.stale) {
-        let text = format!("{count} entries left behind in pages of the index are no longer listed; the first is here");
+        let text = format!(
+            "{count} entries left behind in pages of the index are no longer listed; the first is here"
+        );
         findings.note(FindingKind::NotListed, at, text);
     }
 }

@@ -34,7 +34,7 @@ pub enum Seen {
         /// Parameter sets were among it.
         with_sets: bool,
     },
-    /// Not one NAL unit is of a type that pictures have; a vendor's own units could be that too.
+    /// It is nothing known: ciphertext, or a vendor's own way of coding.
     Foreign(&'static str),
     /// It does not read so.
     Unreadable(&'static str),
@@ -48,13 +48,42 @@ pub struct Legible {
     sets: BTreeMap<u16, u8>,
 }
 
-/// The state of one look.
+/// What the NAL units of an access unit showed.
 #[derive(Default)]
 struct Look {
-    sets: bool,
+    /// Slices whose headers were read, and such that could not be.
     slices: bool,
-    /// A NAL unit of a type that access units are made of was seen.
+    bad_slices: bool,
+    /// Parameter sets that were read, and such that could not be.
+    sets: bool,
+    bad_sets: bool,
+    /// A NAL unit header that no recorder writes.
+    bad_headers: bool,
+    /// A NAL unit of a type that access units are made of.
     usual: bool,
+}
+
+impl Look {
+    fn set(&mut self, readable: bool) {
+        self.sets |= readable;
+        self.bad_sets |= !readable;
+    }
+
+    /// A slice that reads well outweighs units that are merely unusual: recorders write some odd ones.
+    fn conclude(&self, knows_sets: bool) -> Seen {
+        match self {
+            Self { bad_slices: true, bad_sets: false, .. } => Seen::Unreadable(BAD_SLICE),
+            Self { slices: true, bad_slices: false, bad_sets: false, .. } if knows_sets => {
+                Seen::Readable { with_sets: self.sets }
+            }
+            // The two contradict each other: a slice that passes by chance, or an odd set.
+            Self { slices: true, bad_slices: false, bad_sets: true, .. } => Seen::Foreign(BAD_SET),
+            Self { bad_sets: true, .. } => Seen::Unreadable(BAD_SET),
+            Self { bad_headers: true, .. } => Seen::Unreadable(BAD_NAL),
+            Self { usual: false, .. } => Seen::Foreign(FOREIGN),
+            _ => Seen::Nothing,
+        }
+    }
 }
 
 impl Legible {
@@ -76,8 +105,7 @@ impl Legible {
             Codec::Mjpeg if first.starts_with(&[0xFF, 0xD8, 0xFF]) => {
                 Seen::Readable { with_sets: true }
             }
-            Codec::Mjpeg => Seen::Unreadable(BAD_PICTURE),
-            Codec::Unknown => Seen::Unreadable(BAD_PICTURE),
+            Codec::Mjpeg | Codec::Unknown => Seen::Foreign(BAD_PICTURE),
             _ => Seen::Nothing,
         }
     }
@@ -87,106 +115,87 @@ impl Legible {
         for piece in pieces {
             let mut units = annexb::nal_units(piece);
             while let Some(unit) = units.next_unit() {
-                let bad = match codec {
+                match codec {
                     Codec::H264 => self.h264(unit, &mut look),
                     _ => self.h265(unit, &mut look),
-                };
-                if let Some(why) = bad {
-                    return Seen::Unreadable(why);
                 }
             }
         }
-        match look {
-            Look { slices: true, sets, .. } if !self.sets.is_empty() => {
-                Seen::Readable { with_sets: sets }
-            }
-            Look { slices: false, usual: false, .. } => Seen::Foreign(FOREIGN),
-            _ => Seen::Nothing,
-        }
+        look.conclude(!self.sets.is_empty())
     }
 
-    fn h264(&mut self, unit: &[u8], look: &mut Look) -> Option<&'static str> {
-        let header = *unit.first()?;
+    fn h264(&mut self, unit: &[u8], look: &mut Look) {
+        let Some(&header) = unit.first() else { return };
         let kind = header & 0x1F;
-        let is_reference = header & 0x60 != 0;
-        let fits = match kind {
-            h264::IDR_SLICE | h264::SPS | h264::PPS => is_reference,
-            h264::SEI | h264::AUD..=12 => !is_reference,
-            2..=4 | 16..=18 | 22 | 23 => false,
-            _ => true,
+        let has_reference = header & 0x60 != 0;
+        let is_odd = match kind {
+            h264::IDR_SLICE | h264::SPS | h264::PPS => !has_reference,
+            2..=4 | 16..=18 | 22 | 23 => true,
+            // Delimiters and ends hold a byte or none.
+            h264::AUD..=11 => unit.len() >= SLICE_MIN,
+            _ => false,
         };
-        if header & 0x80 != 0 || !fits {
-            return Some(BAD_NAL);
+        if header & 0x80 != 0 || is_odd {
+            look.bad_headers = true;
+            return;
         }
         look.usual |= matches!(kind, h264::SLICE | h264::IDR_SLICE..=12);
         match kind {
             h264::SLICE | h264::IDR_SLICE if unit.len() >= SLICE_MIN => {
-                let slice = SliceHead::h264(unit);
-                let kinds: &[SliceKind] = if kind == h264::IDR_SLICE {
-                    &[SliceKind::I]
-                } else {
-                    &[SliceKind::I, SliceKind::P, SliceKind::B]
-                };
-                self.slice(slice, kinds, look)
+                self.slice(SliceHead::h264(unit), kind == h264::IDR_SLICE, look);
             }
-            h264::SPS => self.sequence_set(is_h264_sequence(unit), look),
-            h264::PPS => self.picture_set(PictureSet::h264(unit)),
-            _ => None,
+            h264::SPS => look.set(is_h264_sequence(unit)),
+            h264::PPS => self.picture_set(PictureSet::h264(unit), look),
+            _ => {}
         }
     }
 
-    fn h265(&mut self, unit: &[u8], look: &mut Look) -> Option<&'static str> {
-        let &[first, second, ..] = unit else { return None };
+    fn h265(&mut self, unit: &[u8], look: &mut Look) {
+        let &[first, second, ..] = unit else { return };
         let kind = first >> 1;
         // Base layer only; temporal ids are stored plus 1. Types 22 to 31 and 41 to 47 are reserved.
-        if first & 0x81 != 0 || second & 0xF8 != 0 || second == 0 || matches!(kind, 22..=31 | 41..=47)
-        {
-            return Some(BAD_NAL);
+        let is_base = first & 0x81 == 0 && second & 0xF8 == 0 && second != 0;
+        if !is_base || matches!(kind, 22..=31 | 41..=47) {
+            look.bad_headers = true;
+            return;
         }
         look.usual |= kind <= 40;
         match kind {
             0..=21 if unit.len() >= SLICE_MIN => {
                 let slice = SliceHead::h265(unit, |id| self.sets.get(&id).copied());
-                let kinds: &[SliceKind] = if h265::is_irap(unit) {
-                    &[SliceKind::I]
-                } else {
-                    &[SliceKind::I, SliceKind::P, SliceKind::B]
-                };
-                self.slice(slice, kinds, look)
+                self.slice(slice, h265::is_irap(unit), look);
             }
             // Sixteen bits that are always set.
-            h265::VPS => (unit.get(4..6)? != [0xFF, 0xFF]).then_some(BAD_SET),
-            h265::SPS => self.sequence_set(is_h265_sequence(unit), look),
-            h265::PPS => self.picture_set(PictureSet::h265(unit)),
-            _ => None,
+            h265::VPS => look.set(unit.get(4..6) == Some(&[0xFF, 0xFF])),
+            h265::SPS => look.set(is_h265_sequence(unit)),
+            h265::PPS => self.picture_set(PictureSet::h265(unit), look),
+            _ => {}
         }
     }
 
-    fn slice(
-        &self,
-        slice: Option<SliceHead>,
-        kinds: &[SliceKind],
-        look: &mut Look,
-    ) -> Option<&'static str> {
-        let Some(slice) = slice else { return Some(BAD_SLICE) };
-        let is_first = !std::mem::replace(&mut look.slices, true);
-        let known = self.sets.is_empty() || self.sets.contains_key(&slice.picture_set);
-        let fits = slice.kind.is_none_or(|kind| kinds.contains(&kind));
-        (!fits || !known || (is_first && !slice.begins_picture)).then_some(BAD_SLICE)
+    fn slice(&self, slice: Option<SliceHead>, intra: bool, look: &mut Look) {
+        let is_first = !look.slices && !look.bad_slices;
+        let fits = slice.is_some_and(|slice| {
+            let known = self.sets.is_empty() || self.sets.contains_key(&slice.picture_set);
+            let kind = match slice.kind {
+                Some(SliceKind::I) | None => true,
+                Some(SliceKind::P | SliceKind::B) => !intra,
+                Some(SliceKind::Switching) => false,
+            };
+            let number = !intra || slice.frame_number_head.is_none_or(|head| head == 0);
+            known && kind && number && (slice.begins_picture || !is_first)
+        });
+        look.slices |= fits;
+        look.bad_slices |= !fits;
     }
 
-    fn sequence_set(&mut self, readable: bool, look: &mut Look) -> Option<&'static str> {
-        look.sets |= readable;
-        (!readable).then_some(BAD_SET)
-    }
-
-    /// Sets behind a sequence set that is not readable are not come to: they may be ciphertext too.
-    fn picture_set(&mut self, set: Option<PictureSet>) -> Option<&'static str> {
-        let Some(set) = set else { return Some(BAD_SET) };
-        if self.sets.len() < SETS_MAX {
+    fn picture_set(&mut self, set: Option<PictureSet>, look: &mut Look) {
+        look.bad_sets |= set.is_none();
+        if let Some(set) = set
+            && self.sets.len() < SETS_MAX
+        {
             self.sets.insert(set.id, set.extra_slice_bits);
         }
-        None
     }
 }
 
@@ -220,5 +229,5 @@ fn visual(first: &[u8]) -> Seen {
         [0, 0, 1, 0xB6, coding, ..] => coding >> 6 <= 1,
         _ => false,
     };
-    if begins { Seen::Readable { with_sets: false } } else { Seen::Unreadable(BAD_PICTURE) }
+    if begins { Seen::Readable { with_sets: false } } else { Seen::Foreign(BAD_PICTURE) }
 }

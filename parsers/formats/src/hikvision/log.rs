@@ -42,7 +42,8 @@ pub fn record_at(volume: &Volume, area: Extent, offset: u64) -> Option<(LogEvent
     let from = offset.saturating_sub(area.offset()).saturating_sub(back);
     let length = back.saturating_add(RECORD_MAX.saturating_mul(2));
     let near = area.slice(from, length.min(area.len().saturating_sub(from)))?;
-    let event = Scan::within(volume, area, near, "").flatten().find(|event| event.at.contains(offset))?;
+    let event =
+        Scan::within(volume, area, near, "").flatten().find(|event| event.at.contains(offset))?;
     let bytes = Patched::read(&*volume.source, event.at);
     Some((event, bytes.all().to_vec()))
 }
@@ -95,12 +96,18 @@ mod tests {
         assert_eq!(first.time.unwrap().to_string(), "2024-12-08T06:12:30.000");
         assert_eq!((first.log.as_ref(), first.level.as_ref()), ("log area 1", "operation"));
         assert_eq!(first.code.as_deref(), Some("3:5b"));
-        assert_eq!((first.user.as_deref(), first.address.as_deref()), (Some("admin"), Some("192.168.1.20")));
+        assert_eq!(
+            (first.user.as_deref(), first.address.as_deref()),
+            (Some("admin"), Some("192.168.1.20"))
+        );
         assert_eq!((first.text.as_str(), first.at.len()), ("local record export", 0x44));
         assert!(first.unknown.is_empty());
         let stored = first.stored.unwrap();
         assert_eq!((stored.hex(), stored.offset), ("ce385567".to_owned(), first.at.offset() + 8));
-        assert_eq!((second.code.as_deref(), second.unknown.as_slice()), (Some("3:123"), &[1, 2, 3, 4][..]));
+        assert_eq!(
+            (second.code.as_deref(), second.unknown.as_slice()),
+            (Some("3:123"), &[1, 2, 3, 4][..])
+        );
         assert_eq!(second.at.offset(), FIRST as u64 + 0x44);
     }
 
@@ -158,12 +165,18 @@ mod tests {
         log.extend(motion);
         let events = read(&log);
         assert_eq!(events[0].channel, Some(3));
-        assert_eq!(events[0].text, "recording started; sub stream; event recording; recording enabled");
+        assert_eq!(
+            events[0].text,
+            "recording started; sub stream; event recording; recording enabled"
+        );
         assert_eq!(
             events[1].text,
             "hard disk information; serial number WD-12345; firmware 80.00A80; model WDC WD10PUR"
         );
-        assert_eq!((events[2].channel, events[2].text.as_str()), (Some(7), "motion detection started"));
+        assert_eq!(
+            (events[2].channel, events[2].text.as_str()),
+            (Some(7), "motion detection started")
+        );
     }
 
     /// Records that cross the windows in which an area is read are whole.

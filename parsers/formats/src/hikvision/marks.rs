@@ -110,8 +110,8 @@ fn follow(bytes: &[u8], start: usize) -> (Marks, usize) {
             }
             UnitKind::Pes(pes) => {
                 let header = byte_range(6..pes.payload.start);
-                let is_form = header.first() == Some(&FLAGS)
-                    && matches!(header.last(), Some(0xFC | 0xFD));
+                let is_form =
+                    header.first() == Some(&FLAGS) && matches!(header.last(), Some(0xFC | 0xFD));
                 marks.packets = marks.packets.saturating_add(u32::from(is_form));
             }
             UnitKind::Map(map) if marks.map.is_none() && map_facts(map, rest).is_vendor => {

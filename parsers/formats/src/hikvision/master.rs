@@ -262,7 +262,8 @@ impl Masters {
     fn report(&self, volume: &Volume, findings: &mut Findings) {
         let (Some(primary), Some(backup)) = (&self.primary, &self.backup) else {
             if let Some(one) = self.best() {
-                let missing = if self.primary.is_some() { "its copy" } else { "the one at its place" };
+                let missing =
+                    if self.primary.is_some() { "its copy" } else { "the one at its place" };
                 let text = format!("only one master sector is there; {missing} is missing");
                 findings.note(FindingKind::CopyMismatch, one.at, text);
             }

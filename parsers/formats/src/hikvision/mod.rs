@@ -45,5 +45,23 @@ pub const DISK: Family = Family {
     open: volume::open,
 };
 
+/// SD cards, cameras and network shares.
+pub const FILES: Family = Family {
+    name: files::FAMILY,
+    title: "files of Hikvision SD cards, cameras and network shares (index00.bin, hivNNNNN.mp4)",
+    status: Status::Generated,
+    probe: files::probe,
+    open: files::open,
+};
+
+/// Exported files and program streams.
+pub const STREAM: Family = Family {
+    name: file::FAMILY,
+    title: "exported files and program streams of Hikvision recorders (IMKH), alone or in a folder",
+    status: Status::Generated,
+    probe: file::probe,
+    open: file::open,
+};
+
 #[cfg(test)]
 mod tests;

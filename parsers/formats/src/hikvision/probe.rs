@@ -3,13 +3,11 @@
 //! Facts: `docs/formats/hikvision.md` sections 1, 2, 3 and 6. Recorders of many brands write this layout, so a layout is named, never a brand. Little is
 //! read of a disk that is not one: two sectors, three places of the log, and the last MiB.
 
-use daleel_core::{Input, Verdict, Volume};
+use daleel_core::{Findings, Input, Verdict, Volume};
 
 use super::{
-    entry::{NOTHING, RawEntry},
-    index::bytes::Patched,
     log,
-    master::{BACKUP_OFFSET, MASTER_BYTES, MASTER_OFFSET, Master, STRUCTURE},
+    master::{BACKUP_OFFSET, MASTER_BYTES, MASTER_OFFSET, Master, Masters, STRUCTURE},
     tree::{self, NODE_BYTES, TreeHeader},
 };
 
@@ -26,10 +24,11 @@ const USUAL_VERSION: &str = "HIK.2011.03.08";
 pub fn probe(input: &Input) -> Vec<Verdict> {
     let Input::Volume(volume) = input else { return Vec::new() };
     let mut verdict = Verdict::new(FAMILY, layout(USUAL_VERSION), volume.extent);
-    let primary = judge_master(volume, MASTER_OFFSET, 50, &mut verdict);
-    let backup = judge_master(volume, BACKUP_OFFSET, 30, &mut verdict);
+    let masters = Masters::read(volume, &mut Findings::default());
+    judge_master(volume, MASTER_OFFSET, masters.primary.as_ref(), 50, &mut verdict);
+    judge_master(volume, BACKUP_OFFSET, masters.backup.as_ref(), 30, &mut verdict);
     judge_log(volume, &mut verdict);
-    match primary.as_ref().or(backup.as_ref()) {
+    match masters.best() {
         Some(master) => {
             verdict.layout = layout(&master.version_text());
             judge_pointers(volume, master, &mut verdict);
@@ -46,25 +45,22 @@ fn layout(version: &str) -> String {
 fn judge_master(
     volume: &Volume,
     offset: u64,
+    found: Option<&Master>,
     weight: u8,
     verdict: &mut Verdict,
-) -> Option<Master> {
+) {
     let at = volume.at(offset, MASTER_BYTES);
-    let place = if offset == MASTER_OFFSET { "at its place" } else { "where its copy stands" };
-    match Master::read(volume, offset) {
-        Ok(Some(master)) => {
-            let text = format!("{STRUCTURE} {place}: `HIKVISION@HANGZHOU`, version {}", master.version_text());
-            verdict.supports(weight, at, text);
-            Some(master)
+    let place = if offset == MASTER_OFFSET { "at its place" } else { "as its copy" };
+    match found {
+        Some(master) => {
+            let version = master.version_text();
+            let text = format!("{STRUCTURE} {place}: `HIKVISION@HANGZHOU`, version {version}");
+            verdict.supports(weight, master.at, text);
         }
-        Ok(None) => {
-            verdict.contradicts(0, at, format!("no {STRUCTURE} {place}"));
-            None
-        }
-        Err(error) => {
-            verdict.contradicts(0, at, format!("no {STRUCTURE} {place}: {error}"));
-            None
-        }
+        None => match volume.source.read(at) {
+            Ok(_) => verdict.contradicts(0, at, format!("no {STRUCTURE} {place}")),
+            Err(error) => verdict.contradicts(0, at, format!("no {STRUCTURE} {place}: {error}")),
+        },
     }
 }
 
@@ -90,7 +86,11 @@ fn judge_pointers(volume: &Volume, master: &Master, verdict: &mut Verdict) {
         let at = volume.at(pointer.offset, NODE_BYTES);
         let name = number.saturating_add(1);
         if tree::has_signature(volume, pointer.offset) {
-            verdict.supports(5, at, format!("`HIKBTREE` where the {STRUCTURE} points for tree {name}"));
+            verdict.supports(
+                5,
+                at,
+                format!("`HIKBTREE` where the {STRUCTURE} points for tree {name}"),
+            );
         } else {
             let text = format!("no `HIKBTREE` where the {STRUCTURE} points for tree {name}");
             verdict.contradicts(1, at, text);
@@ -100,12 +100,10 @@ fn judge_pointers(volume: &Volume, master: &Master, verdict: &mut Verdict) {
 
 /// Without a master: the trees at the end of the disk.
 fn judge_end(volume: &Volume, verdict: &mut Verdict) {
-    let length = volume.extent.len().min(
-        volume.source.len().saturating_sub(volume.extent.offset()),
-    );
+    let length =
+        volume.extent.len().min(volume.source.len().saturating_sub(volume.extent.offset()));
     let near = length.saturating_sub(CHEAP_BYTES);
-    let cheap = Patched::read(&*volume.source, volume.at(near, length.saturating_sub(near)));
-    let is_speaking = verdict.score > 0 || has_pages(&cheap);
+    let is_speaking = verdict.score > 0 || !tree::find_pages(volume, near, CHEAP_BYTES).is_empty();
     let from = if is_speaking { length.saturating_sub(DEEP_BYTES) } else { near };
     let trees = tree::find_by_signature(volume, from, length.saturating_sub(from));
     let mut found = 0usize;
@@ -116,30 +114,25 @@ fn judge_end(volume: &Volume, verdict: &mut Verdict) {
         let Some(header) = TreeHeader::parse(&stored) else { continue };
         let weight = if found == 0 { 40 } else { 15 };
         found = found.saturating_add(1);
-        let text = format!("`HIKBTREE` near the end of the disk, version {}", header.version_text());
+        let text =
+            format!("`HIKBTREE` near the end of the disk, version {}", header.version_text());
         verdict.supports(weight, at, text);
     }
-    if found == 0 && verdict.score > 0 {
-        let at = volume.at(from, length.saturating_sub(from));
-        verdict.contradicts(0, at, "no `HIKBTREE` near the end of the disk");
+    if found == 0 && is_speaking {
+        judge_pages(volume, from, length, verdict);
     }
 }
 
-/// True when a sector of these bytes looks like the start of a leaf page.
-fn has_pages(bytes: &Patched) -> bool {
-    let all = bytes.all();
-    (0..all.len()).step_by(512).any(|sector| {
-        let Some(page) = all.get(sector.saturating_add(0x60)..) else { return false };
-        let entry = RawEntry::parse(page);
-        entry.is_some_and(|entry| {
-            let state = entry.state.get();
-            entry.link.get() == NOTHING
-                && (state == 0 || state == NOTHING)
-                && entry.block.get() != NOTHING
-                && entry.block.get() != 0
-                && entry.block.get() % 512 == 0
-        })
-    })
+/// Pages of a tree whose header is gone.
+fn judge_pages(volume: &Volume, from: u64, length: u64, verdict: &mut Verdict) {
+    let at = volume.at(from, length.saturating_sub(from));
+    verdict.contradicts(0, at, "no `HIKBTREE` near the end of the disk");
+    let pages = tree::find_pages(volume, from, length.saturating_sub(from));
+    if let Some(first) = pages.first() {
+        let at = volume.at(*first, NODE_BYTES);
+        let text = format!("{} leaf pages of an index tree near the end of the disk", pages.len());
+        verdict.supports(30, at, text);
+    }
 }
 
 #[cfg(test)]

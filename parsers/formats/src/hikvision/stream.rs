@@ -20,6 +20,8 @@ use super::{
 /// A record of a block's tail index: signature and record length (section 4.1).
 pub const TAIL_RECORD_MARK: &[u8] = b"OFNI\x38\0\0\0";
 const TAIL_RECORD_BYTES: usize = 56;
+/// Sound packets that wait for the first map.
+const EARLY_MAX: usize = 4096;
 /// What footage behind the end of a recording is called.
 const OLDER: &str = "older footage behind the end of the recording, not listed";
 /// Zero bytes in a row that are unused room, not part of something damaged.
@@ -42,6 +44,8 @@ pub struct HikParser {
     numbers: Numbers,
     ready: VecDeque<Box<Frame>>,
     passed: VecDeque<Passed>,
+    /// Sound before the first map: the map names its codec.
+    early: Vec<Box<Frame>>,
     /// True once a date had milliseconds: the recorder fills them in.
     has_milliseconds: bool,
     /// Set once older footage begins.
@@ -58,6 +62,7 @@ impl HikParser {
             numbers: Numbers::default(),
             ready: VecDeque::new(),
             passed: VecDeque::new(),
+            early: Vec::new(),
             has_milliseconds: false,
             ended: false,
         }
@@ -76,6 +81,11 @@ impl HikParser {
         let Assembled { mut frame, counter, stated, pieces } = assembled;
         self.has_milliseconds |= frame.time.millisecond.is_some_and(|ms| ms > 0);
         frame.time.millisecond_doubtful = !self.has_milliseconds;
+        if frame.kind == FrameKind::Audio && self.waits_for_codec(&frame) {
+            self.early.push(frame);
+            return;
+        }
+        self.release_early();
         let judged = if frame.kind == FrameKind::Video {
             frame.number = self.numbers.follow(counter, &frame);
             frame.encrypted =
@@ -97,11 +107,36 @@ impl HikParser {
         }
     }
 
+    fn waits_for_codec(&self, frame: &Frame) -> bool {
+        frame.codec == Codec::Unknown
+            && self.assembler.audio_codec().is_none()
+            && self.early.len() < EARLY_MAX
+    }
+
+    /// Gives out the sound that waited for its codec, once that is known, or will not be.
+    fn release_early(&mut self) {
+        let Some(codec) = self.assembler.audio_codec() else { return };
+        for mut frame in std::mem::take(&mut self.early) {
+            frame.codec = codec;
+            frame.audio = Some(self.assembler.audio_format());
+            self.ready.push_back(frame);
+        }
+    }
+
     /// Says of a frame that it is not the recording's.
     fn pass(&mut self, frame: &Frame, why: &'static str) {
-        let kind = SkipKind::OlderGeneration;
-        let passed = |range: &std::ops::Range<u64>| Passed { range: range.clone(), kind, why: why.into() };
-        self.passed.extend(frame.units.iter().map(passed));
+        for range in &frame.units {
+            match self.passed.back_mut() {
+                Some(last) if last.range.end == range.start && last.why == why => {
+                    last.range.end = range.end;
+                }
+                _ => self.passed.push_back(Passed {
+                    range: range.clone(),
+                    kind: SkipKind::OlderGeneration,
+                    why: why.into(),
+                }),
+            }
+        }
     }
 
     /// Bytes that are no unit of the stream.
@@ -118,8 +153,8 @@ impl HikParser {
             return Step::Frame { frame, used: 0 };
         }
         match what {
-            NoUnit::Header(used, codec) => {
-                self.assembler.expect(codec);
+            NoUnit::Header(used, video, audio) => {
+                self.assembler.expect(video, audio);
                 Step::Skip { used, kind: SkipKind::Expected, why: Cow::Borrowed("file header") }
             }
             NoUnit::Skip(used, kind, why) => Step::Skip { used, kind, why: Cow::Borrowed(why) },
@@ -131,7 +166,7 @@ impl HikParser {
 /// What stands where no unit does.
 enum NoUnit {
     NeedMore(usize),
-    Header(usize, Option<Codec>),
+    Header(usize, Option<Codec>, Option<Codec>),
     Skip(usize, SkipKind, &'static str),
 }
 
@@ -140,7 +175,8 @@ fn no_unit(window: &[u8], last: bool) -> NoUnit {
         return NoUnit::NeedMore(LOOK_BACK);
     }
     if let Some(header) = header::parse(window) {
-        return NoUnit::Header(header.length.min(window.len()).max(1), header.video);
+        let used = header.length.min(window.len()).max(1);
+        return NoUnit::Header(used, header.video, header.audio);
     }
     if window.starts_with(TAIL_RECORD_MARK) {
         let run = window
@@ -201,6 +237,7 @@ impl FrameParser for HikParser {
         for given in self.assembler.finish(None) {
             self.settle(given);
         }
+        self.ready.extend(std::mem::take(&mut self.early));
         for frame in self.generation.undecided() {
             self.pass(&frame, "footage behind a break that no date follows: whose it is is not known");
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use daleel_core::{CivilTime, Extent, Volume};
 use memchr::memmem::Finder;
 
-pub use directory::{Directory, DirectorySegment, read as read_directory};
+pub use directory::{DirectorySegment, read as read_directory};
 
 use super::{
     entry,
@@ -65,13 +65,6 @@ impl TailRecord {
             generation: 0,
         })
     }
-
-    /// The channel by whichever reading gives one; never to be relied on alone.
-    pub fn channel(&self) -> Option<u32> {
-        let [first, second] = self.channel_bytes;
-        let channel = if first == 0 { second } else { first };
-        (!matches!(channel, 0 | 0xFF)).then_some(u32::from(channel))
-    }
 }
 
 /// Where the records of a block were.
@@ -110,13 +103,11 @@ pub struct Tail {
     pub segments: Vec<DirectorySegment>,
     /// Start of the lowest record, or of the directory, from the start of the block: no footage of the last pass lies above it.
     pub low: Option<u64>,
-    /// Bytes of the searched end of the block that could not be read.
-    pub lost: Vec<Extent>,
 }
 
 /// Reads the tail index of a block.
 pub fn read_tail(volume: &Volume, block: Extent) -> Tail {
-    let mut search = Search { volume, block, found: BTreeMap::new(), lost: Vec::new() };
+    let mut search = Search { volume, block, found: BTreeMap::new() };
     let directory = directory::read(volume, block);
     let mut below = block.len();
     let mut step = FIRST_STEP;
@@ -149,7 +140,6 @@ pub fn read_tail(volume: &Volume, block: Extent) -> Tail {
         layout,
         segments: directory.map_or_else(Vec::new, |found| found.segments),
         low,
-        lost: search.lost,
     }
 }
 
@@ -158,7 +148,6 @@ struct Search<'a> {
     block: Extent,
     /// By offset on the medium.
     found: BTreeMap<u64, TailRecord>,
-    lost: Vec<Extent>,
 }
 
 impl Search<'_> {
@@ -168,11 +157,6 @@ impl Search<'_> {
         let end = to.saturating_add(RECORD_BYTES).min(self.block.len());
         let Some(at) = self.block.slice(from, end.saturating_sub(from)) else { return 0 };
         let bytes = Patched::read(&*self.volume.source, at);
-        for lost in &bytes.lost {
-            if !self.lost.iter().any(|known| known.contains(lost.offset())) {
-                self.lost.push(*lost);
-            }
-        }
         let before = self.found.len();
         for start in Finder::new(RECORD_MAGIC).find_iter(bytes.all()) {
             let start = start as u64;
@@ -229,16 +213,19 @@ mod tests {
         }
     }
 
-    /// the records of an older pass below those of the last one are told apart.
+    /// the records of an older pass below those of the last one are told apart.
     #[test]
     fn an_older_pass_below_the_last_one_is_another_generation() {
         let mut disk = Disk::new();
         for i in 0..100u32 {
             let at = BLOCK - 56 * u64::from(i + 1);
-            disk.put(at, &match i {
-                0..60 => record(i * 25, 1_700_000_000 + i, i * 20_000),
-                _ => record(9000 + i * 25, 1_600_000_000 + i, i * 25_000),
-            });
+            disk.put(
+                at,
+                &match i {
+                    0..60 => record(i * 25, 1_700_000_000 + i, i * 20_000),
+                    _ => record(9000 + i * 25, 1_600_000_000 + i, i * 25_000),
+                },
+            );
         }
         let tail = disk.tail();
         assert_eq!((tail.layout, tail.records.len()), (TailLayout::FromEnd, 100));
@@ -246,7 +233,7 @@ mod tests {
         let generations: Vec<u32> = tail.records.iter().map(|record| record.generation).collect();
         assert_eq!(generations.iter().filter(|generation| **generation == 0).count(), 60);
         assert_eq!(generations.last(), Some(&1));
-        assert_eq!(tail.records[0].channel(), Some(4));
+        assert_eq!(tail.records[0].channel_bytes, [0, 4]);
     }
 
     /// A clock that was set back inside a recording does not begin another generation: numbers and offsets go on.
@@ -261,6 +248,33 @@ mod tests {
             }
             let last = disk.tail().records.last().unwrap().generation;
             assert_eq!(last + 1, generations, "{first} {back}");
+        }
+    }
+
+    /// A damaged record ends no pass.
+    #[test]
+    fn a_damaged_record_ends_no_pass() {
+        for (place, time, offset) in [
+            (20, None, Some(3)),
+            (20, None, Some(3_900_000)),
+            (20, Some(1_900_000_000), None),
+            (0, None, Some(3_000_000)),
+            (48, None, Some(9)),
+        ] {
+            let mut disk = Disk::new();
+            for i in 0..50u32 {
+                let mut stamp = 1_700_000_000 + i;
+                let mut target = i * 20_000;
+                if i == place {
+                    stamp = time.unwrap_or(stamp);
+                    target = offset.unwrap_or(target);
+                }
+                let at = BLOCK - 56 * u64::from(i + 1);
+                disk.put(at, &record(i * 25, stamp, target));
+            }
+            let tail = disk.tail();
+            let generations: Vec<u32> = tail.records.iter().map(|r| r.generation).collect();
+            assert_eq!(generations, [0; 50], "{place} {time:?} {offset:?}");
         }
     }
 

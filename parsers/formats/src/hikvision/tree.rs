@@ -7,12 +7,14 @@ mod header;
 mod leaves;
 mod locate;
 mod node;
+mod pages;
 
 use daleel_core::{Extent, FindingKind, Findings, Volume};
 
 pub use header::TreeHeader;
 pub use locate::{FoundBy, Located, find_by_signature, has_signature, locate, of_file};
 pub use node::{NODE_BYTES, NodeView};
+pub use pages::find_pages;
 
 use super::{
     entry::{ENTRY_BYTES, RawEntry},
@@ -66,6 +68,8 @@ pub struct Tree {
     pub at: Extent,
     /// How it was found.
     pub found_by: FoundBy,
+    /// Its size by the master sector, where a pointer leads to it.
+    pub stated_bytes: Option<u64>,
     /// Its header, if that is usable.
     pub header: Option<TreeHeader>,
     /// What its pointers count from: an offset of the medium. `None` when they lead nowhere.
@@ -100,16 +104,21 @@ impl Tree {
 pub fn read(volume: &Volume, located: &Located, findings: &mut Findings) -> (Tree, Vec<Slot>) {
     let bytes = Patched::read(&*volume.source, volume.at(located.offset, located.length));
     let at = bytes.at;
-    let header = TreeHeader::read(&bytes, findings);
+    // Where pages were found by their shape, nothing says where their header was.
+    let is_headed = located.found_by != FoundBy::Pages;
+    let header = is_headed.then(|| TreeHeader::read(&bytes, findings)).flatten();
     let pointer_base = header.as_ref().and_then(|header| {
         // Counted from the start of the disk, or of the file or part of a disk that holds the tree.
-        [volume.extent.offset(), at.offset(), 0].into_iter().find(|base| header.leads_inside(*base, at))
+        [volume.extent.offset(), at.offset(), 0]
+            .into_iter()
+            .find(|base| header.leads_inside(*base, at))
     });
     let mut reach = Reach::new(&bytes, pointer_base);
     reach.collect(header.as_ref());
     let mut tree = Tree {
         at,
         found_by: located.found_by,
+        stated_bytes: located.stated_bytes,
         pointer_base,
         lists: reach.lists(),
         footer: footer(volume, header.as_ref(), pointer_base, at),
@@ -119,7 +128,8 @@ pub fn read(volume: &Volume, located: &Located, findings: &mut Findings) -> (Tre
     };
     if tree.header.is_some() && pointer_base.is_none() {
         tree.whole = false;
-        let text = "the pointers of this tree lead nowhere; its pages are taken from a scan of its area";
+        let text =
+            "the pointers of this tree lead nowhere; its pages are taken from a scan of its area";
         findings.note(FindingKind::DamagedIndex, at, text);
     }
     tree.whole &= reach.report(findings);
@@ -215,7 +225,8 @@ fn footer(
     let is_pair = |start: usize| {
         let half = |from: usize| bytes.get(from..)?.first_chunk().map(|b| u64::from_le_bytes(*b));
         let leaf = half(start).and_then(|pointer| pointer.checked_add(pointer_base?));
-        leaf.is_some_and(|leaf| at.contains(leaf)) && half(start.saturating_add(8)) == Some(u64::MAX)
+        leaf.is_some_and(|leaf| at.contains(leaf))
+            && half(start.saturating_add(8)) == Some(u64::MAX)
     };
     (is_pair(0) || is_pair(0x10)).then_some(extent)
 }

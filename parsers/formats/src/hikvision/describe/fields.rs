@@ -129,7 +129,8 @@ pub const TREE: &[Spec] = &[
 /// Section 3.2.
 pub const LIST_PURPOSE: &str = "Page list: leads to the leaves. Its first leaf has no entry of its own, so it lists one leaf more than it has entries.";
 /// Section 3.2.
-pub const LEAF_PURPOSE: &str = "Leaf page: one entry of 48 bytes for each block, in the order of their start times.";
+pub const LEAF_PURPOSE: &str =
+    "Leaf page: one entry of 48 bytes for each block, in the order of their start times.";
 /// Section 3.2.
 #[rustfmt::skip]
 pub const NODE: &[Spec] = &[
@@ -163,7 +164,8 @@ pub const ENTRY: &[Spec] = &[
 ];
 
 /// Section 3.5.
-pub const FOOTER_PURPOSE: &str = "Footer of the tree. A prefix of sixteen bytes may stand before its two fields.";
+pub const FOOTER_PURPOSE: &str =
+    "Footer of the tree. A prefix of sixteen bytes may stand before its two fields.";
 /// Section 3.5.
 #[rustfmt::skip]
 pub const FOOTER: &[Spec] = &[

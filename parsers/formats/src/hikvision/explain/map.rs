@@ -58,7 +58,13 @@ fn structure(bytes: &[u8], at: u64, descriptor: &Descriptor) -> Structure {
     let body = own.get(2..).unwrap_or(&[]);
     match vendor::parse(descriptor.tag, body) {
         Some(parsed) => fields(&mut shown, &parsed),
-        None => shown.add(2..own.len(), "content", "", "not this vendor's, or not of the length known", U),
+        None => shown.add(
+            2..own.len(),
+            "content",
+            "",
+            "not this vendor's, or not of the length known",
+            U,
+        ),
     }
     Structure {
         name: format!("descriptor {:02X}h, {}", descriptor.tag, name(descriptor.tag)),
@@ -84,7 +90,9 @@ const fn name(tag: u8) -> &'static str {
 
 const fn purpose(tag: u8) -> &'static str {
     match tag {
-        vendor::BASIC => "The recorder's clock at this picture, and whether the stream is encrypted.",
+        vendor::BASIC => {
+            "The recorder's clock at this picture, and whether the stream is encrypted."
+        }
         vendor::DEVICE => "Device and channel; on no known recorder does it name the camera.",
         vendor::VIDEO => "Encoder, size and rate of the pictures.",
         vendor::AUDIO => "Sampling of the sound.",
@@ -137,12 +145,25 @@ fn fields(shown: &mut Shown<'_>, parsed: &Parsed) {
             let (year, month, day) = video.built;
             add(4..6, "encoder date", format!("{year}-{month:02}-{day:02}"), "", C);
             add(6..10, "size", pair(video.size), "coded width and height", C);
-            add(one(10), "coding flags", String::new(), "interlace, B pictures, SVC, references", C);
-            add(one(11), "watermark flags", String::new(), "watermark, deinterlacing, light storage", C);
+            add(
+                one(10),
+                "coding flags",
+                String::new(),
+                "interlace, B pictures, SVC, references",
+                C,
+            );
+            add(
+                one(11),
+                "watermark flags",
+                String::new(),
+                "watermark, deinterlacing, light storage",
+                C,
+            );
             add(one(12), "JPEG quality", String::new(), "FFh otherwise", C);
             let fixed = if video.fixed_rate { "fixed" } else { "not fixed" };
             let rate = vendor::frames_a_second(video.interval);
-            let rate = rate.map_or("no rate".to_owned(), |rate| format!("{rate} a second, {fixed}"));
+            let rate =
+                rate.map_or("no rate".to_owned(), |rate| format!("{rate} a second, {fixed}"));
             add(13..16, "frame interval", format!("{} of 90 kHz", video.interval), &rate, C);
         }
         Parsed::Audio(audio) => {
@@ -157,8 +178,20 @@ fn fields(shown: &mut Shown<'_>, parsed: &Parsed) {
         }
         Parsed::Stream(stream) => {
             let kind = codecs::stream_type_name;
-            add(one(2), "video stream type", format!("{:02X}h", stream.video), kind(stream.video), S);
-            add(one(3), "audio stream type", format!("{:02X}h", stream.audio), kind(stream.audio), S);
+            add(
+                one(2),
+                "video stream type",
+                format!("{:02X}h", stream.video),
+                kind(stream.video),
+                S,
+            );
+            add(
+                one(3),
+                "audio stream type",
+                format!("{:02X}h", stream.audio),
+                kind(stream.audio),
+                S,
+            );
             add(4..8, "frame number", stream.frame.to_string(), "", S);
         }
         Parsed::Encryption => add(2..length, "content", String::new(), "not documented", U),

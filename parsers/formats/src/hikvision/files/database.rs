@@ -3,10 +3,10 @@
 //! Facts: `docs/formats/hikvision.md` section 9.2 (names single source beyond those of the columns). A row has no place in the file that could be
 //! named without the library's own page walk, so recordings name table and row instead of bytes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod load;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use daleel_core::{
     Extent, ExtentMap, FileTree, FindingKind, Findings, FormatError, FrameParser, Grade, Reason,
@@ -21,102 +21,27 @@ use super::{
     picture::{PICTURE_MAX, Picture, PictureParser},
     recorder::Listing,
     segment::some_of,
-    wal,
 };
 use crate::hikvision::{
     generation::Window,
     stream::{Bounds, HikParser},
 };
 
+pub use rows::{Contents, PictureRow, Row};
+
 const ROW: &str = "row of the SQLite index";
-/// Longest database read into memory; indexes of recorders are a few megabytes long.
-const DATABASE_MAX: u64 = 512 << 20;
 /// Handles of pictures begin here.
 const PICTURES: u64 = 1 << 40;
 
-/// A row that lists a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its table.
-    pub table: Arc<str>,
-    /// Its row number.
-    pub number: i64,
-    /// Media file.
-    pub file: Option<u32>,
-    /// What made the recorder record; 0 for a row that is not in use.
-    pub kind: i64,
-    /// Begin, seconds.
-    pub start: u32,
-    /// End, seconds.
-    pub end: u32,
-    /// Microseconds of the begin, where the table has them.
-    pub start_microseconds: Option<u32>,
-    /// Microseconds of the end, where the table has them.
-    pub end_microseconds: Option<u32>,
-    /// First byte in the media file.
-    pub start_offset: Option<u64>,
-    /// One past the last byte.
-    pub end_offset: Option<u64>,
-    /// Channel, where the table has one.
-    pub channel: Option<u32>,
-    /// False for the tables of events, whose media are pictures.
-    pub is_video: bool,
-}
-
-impl Row {
-    fn is_open(&self) -> bool {
-        self.kind != 0 && self.start != 0 && self.end == 0
-    }
-
-    /// The rule of section 9.2.
-    fn is_listed(&self) -> bool {
-        self.file.is_some() && self.kind != 0 && (self.end > self.start || self.is_open())
-    }
-
-    fn start_stamp(&self) -> Stamp {
-        Stamp { seconds: self.start, microseconds: self.start_microseconds.unwrap_or(0) }
-    }
-
-    fn end_stamp(&self) -> Stamp {
-        Stamp { seconds: self.end, microseconds: self.end_microseconds.unwrap_or(0) }
-    }
-
-    fn range(&self) -> Option<std::ops::Range<u64>> {
-        let (start, end) = (self.start_offset?, self.end_offset?);
-        (start < end).then_some(start..end)
-    }
-
-    fn key(&self) -> (Option<u32>, u32, Option<u64>) {
-        (self.file, self.start, self.start_offset)
-    }
-}
-
-/// A row that lists a picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PictureRow {
-    /// Store file.
-    pub file: u32,
-    /// First byte in it.
-    pub offset: u64,
-    /// Bytes.
-    pub length: u64,
-    /// Time, seconds.
-    pub seconds: u32,
-    /// Microseconds, where the table has them.
-    pub microseconds: u32,
-}
-
-/// What a database lists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    /// Names of its tables.
-    pub tables: Vec<String>,
-    /// Rows of segments, used or not.
-    pub segments: Vec<Row>,
-    /// Rows of pictures.
-    pub pictures: Vec<PictureRow>,
-    /// What could not be read.
-    pub notes: Vec<String>,
+/// Which copy of the index a row is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The copy in use.
+    First,
+    /// Only the other copy has it.
+    Mirror,
+    /// Only the other copy has it, and that one is older.
+    OlderMirror,
 }
 
 /// Reads the rows of a copy.
@@ -131,89 +56,13 @@ fn read_rows(_database: &[u8]) -> Result<Contents, String> {
     Err("this build reads no SQLite indexes".to_owned())
 }
 
-/// Bytes of a database as the recorder had them, its log applied.
-fn load(copy: &Copy, tree: &FileTree, findings: &mut Findings) -> Option<Vec<u8>> {
-    let name = copy.name();
-    let at = copy.at(0, copy.extent.len());
-    if copy.extent.len() > DATABASE_MAX {
-        let text = format!("{name}: {} bytes are more than an index has; not read", copy.extent.len());
-        findings.note(FindingKind::DamagedIndex, at, text);
-        return None;
-    }
-    let mut database = match copy.read(0, copy.extent.len()) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let text = format!("{name} cannot be read: {error}");
-            findings.note(FindingKind::Hole, error.at(), text);
-            return None;
-        }
-    };
-    let beside = |suffix: &str| {
-        let path = format!("{}{suffix}", copy.path.as_ref()?);
-        tree.files.iter().find(|file| file.path == path && !file.source.is_empty())
-    };
-    if let Some(log) = beside("-wal") {
-        apply_log(&mut database, log, findings);
-    }
-    if let Some(journal) = beside("-journal") {
-        let text = format!(
-            "{}: a rollback journal stands beside the database: a change may not be finished; the journal is not applied",
-            journal.path
-        );
-        let extent = Extent::new(0, journal.source.len());
-        findings.note(FindingKind::Interpretation, extent, text);
-    }
-    let free = wal::free_pages(&database);
-    if free > 0 {
-        let text = format!(
-            "{name}: {free} pages of the database are free; rows that were deleted may still be in them: finding those is recovery, they are not \
-             listed here"
-        );
-        findings.note(FindingKind::NotListed, at, text);
-    }
-    wal::leave_wal_mode(&mut database);
-    Some(database)
-}
-
-fn apply_log(database: &mut Vec<u8>, log: &daleel_core::TreeFile, findings: &mut Findings) {
-    let at = Extent::new(0, log.source.len());
-    let name = &log.path;
-    if log.source.len() > DATABASE_MAX {
-        let text = format!("{name}: longer than any log of an index; not applied");
-        findings.note(FindingKind::DamagedIndex, at, text);
-        return;
-    }
-    let bytes = match log.source.read(at) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let text = format!("{name} cannot be read, so it is not applied: {error}");
-            findings.note(FindingKind::Hole, error.at(), text);
-            return;
-        }
-    };
-    match wal::apply(database, &bytes) {
-        Ok(applied) => {
-            let text = format!(
-                "{name}: {} pages of the write-ahead log are applied to a copy of the database in memory; {} frames behind them were never \
-                 committed, {} are of earlier rounds of the log: these are not applied, rows in them are for recovery",
-                applied.pages, applied.uncommitted, applied.stale
-            );
-            findings.note(FindingKind::Interpretation, at, text);
-        }
-        Err(error) => {
-            let text = format!("{name} is not applied: {error}");
-            findings.note(FindingKind::DamagedIndex, at, text);
-        }
-    }
-}
-
 /// An SQLite index with its folder.
 pub struct Database {
     copy: Copy,
     media: Media,
     prefix: String,
-    /// Rows that list something, and whether only the other copy has them.
-    rows: Vec<(Row, bool)>,
+    /// Rows that list something, and which copy they are from.
+    rows: Vec<(Row, Origin)>,
     /// Pictures by store file.
     pictures: BTreeMap<u32, Vec<PictureRow>>,
     tables: Vec<String>,
@@ -228,7 +77,7 @@ impl Database {
         let first = copies.first()?.clone();
         let mut read = Vec::new();
         for copy in copies {
-            let Some(bytes) = load(&copy, tree, &mut findings) else { continue };
+            let Some(bytes) = load::load(&copy, tree, &mut findings) else { continue };
             match read_rows(&bytes) {
                 Ok(contents) => read.push((copy, contents)),
                 Err(error) => {
@@ -238,8 +87,15 @@ impl Database {
                 }
             }
         }
+        // The copy with the latest segment; of equal ones the first.
+        let latest = read.iter().map(|(_, contents): &(Copy, Contents)| contents.latest()).max();
+        if let Some(place) = read.iter().position(|(_, contents)| Some(contents.latest()) == latest)
+        {
+            read.swap(0, place);
+        }
         let mut read = read.into_iter();
         let (copy, contents) = read.next().unwrap_or((first, Contents::default()));
+        let own_latest = contents.latest();
         let mut own = Self {
             copy,
             media,
@@ -252,14 +108,16 @@ impl Database {
         };
         own.note_all(&contents.notes);
         for row in contents.segments {
-            own.take(row, false);
+            own.take(row, Origin::First);
         }
         for picture in contents.pictures {
             own.pictures.entry(picture.file).or_default().push(picture);
         }
         for (copy, contents) in read {
             own.note_all(&contents.notes);
-            own.compare(&copy, contents);
+            let origin =
+                if contents.latest() < own_latest { Origin::OlderMirror } else { Origin::Mirror };
+            own.compare(&copy, contents, origin);
         }
         own.note_media();
         Some(own)
@@ -273,11 +131,11 @@ impl Database {
         }
     }
 
-    fn take(&mut self, row: Row, is_from_mirror: bool) {
+    fn take(&mut self, row: Row, origin: Origin) {
         if !row.is_listed() {
             self.unused = self.unused.saturating_add(1);
         } else if row.is_video {
-            self.rows.push((row, is_from_mirror));
+            self.rows.push((row, origin));
         } else if let (Some(file), Some(range)) = (row.file, row.range()) {
             let (seconds, microseconds) = (row.start, row.start_microseconds.unwrap_or(0));
             let length = range.end.saturating_sub(range.start);
@@ -287,7 +145,7 @@ impl Database {
     }
 
     /// Takes what only the other copy lists.
-    fn compare(&mut self, copy: &Copy, contents: Contents) {
+    fn compare(&mut self, copy: &Copy, contents: Contents, origin: Origin) {
         let own: BTreeSet<_> = self.rows.iter().map(|(row, _)| row.key()).collect();
         let other: BTreeSet<_> =
             contents.segments.iter().filter(|row| row.is_listed()).map(Row::key).collect();
@@ -295,15 +153,19 @@ impl Database {
         if more == 0 && fewer == 0 {
             return;
         }
+        let older = match origin {
+            Origin::OlderMirror => "those only the latter has are residual: it is older",
+            Origin::First | Origin::Mirror => "all are listed",
+        };
         let text = format!(
-            "{} lists {fewer} segments that {} does not, and lacks {more} of its own: all are listed",
+            "{} lists {fewer} segments that {} does not, and lacks {more} that it has: {older}",
             self.copy.name(),
             copy.name()
         );
         self.findings.note(FindingKind::CopyMismatch, copy.at(0, copy.extent.len()), text);
         for row in contents.segments {
             if row.is_listed() && row.is_video && !own.contains(&row.key()) {
-                self.take(row, true);
+                self.take(row, origin);
             }
         }
     }
@@ -358,7 +220,7 @@ impl Database {
         self.media.clip(Kind::Video, file, range)
     }
 
-    fn segment(&self, number: usize, row: &Row, is_from_mirror: bool) -> Recording {
+    fn segment(&self, number: usize, row: &Row, origin: Origin) -> Recording {
         let file = row.file.unwrap_or(u32::MAX);
         let range = self.range(row);
         let at = self.copy.at(0, 0);
@@ -381,9 +243,16 @@ impl Database {
         if row.channel.is_none() {
             reasons.push(Reason::against("channel unknown: the table has no column for it", at));
         }
-        if is_from_mirror {
-            let text = "only one of the two copies of the index has this row";
-            reasons.push(Reason::against(text, at));
+        match origin {
+            Origin::First => {}
+            Origin::Mirror => {
+                let text = "only the other copy of the index has this row";
+                reasons.push(Reason::against(text, at));
+            }
+            Origin::OlderMirror => {
+                let text = "only the other copy of the index has this row, and its latest segment is older: the row was deleted since, its bytes may be written over";
+                reasons.push(Reason::against(text, at));
+            }
         }
         if row.is_open() {
             let text = "was being written: the row has no end; older footage may follow in the media file (inferred)";
@@ -401,20 +270,38 @@ impl Database {
             reasons.push(Reason::against(format!("{path} ends before the row says"), at));
         }
         Recording {
-            id: format!("{}hiv{file:05}-db{}", self.prefix, row.number),
+            id: format!(
+                "{}hiv{file:05}-db{}{}",
+                self.prefix,
+                row.number,
+                match origin {
+                    Origin::First => "",
+                    Origin::Mirror => "-m",
+                    Origin::OlderMirror => "-r",
+                }
+            ),
             channel: row.channel,
             stream: 0,
             start: row.start_stamp().civil(),
             end: row.end_stamp().civil(),
             stored: Vec::new(),
-            kind: Some(if row.kind == 3 { "motion".into() } else { format!("type {:02x}", row.kind).into() }),
+            kind: Some(if row.kind == 3 {
+                "motion".into()
+            } else {
+                format!("type {:02x}", row.kind).into()
+            }),
             bytes: range.end.saturating_sub(range.start),
-            state: match (row.is_open(), stated) {
-                (true, _) => RecordingState::Open,
-                (false, Some(_)) => RecordingState::Closed,
-                (false, None) => RecordingState::Conflict,
+            state: match (origin, row.is_open(), stated) {
+                (Origin::OlderMirror, ..) => RecordingState::Residual,
+                (_, true, _) => RecordingState::Open,
+                (_, false, Some(_)) => RecordingState::Closed,
+                (_, false, None) => RecordingState::Conflict,
             },
-            grade: if is_from_mirror { Grade::IndexConflict } else { Grade::Indexed },
+            grade: match origin {
+                Origin::First => Grade::Indexed,
+                Origin::Mirror => Grade::IndexConflict,
+                Origin::OlderMirror => Grade::Slack,
+            },
             reasons,
             index_entry: None,
             first_byte: (!range.is_empty()).then_some(range.start),
@@ -446,7 +333,8 @@ impl Database {
         let (map, pictures) = self.picture_stream(file);
         let times = || pictures.iter().filter_map(|picture| picture.time);
         let at = self.copy.at(0, 0);
-        let text = format!("{} rows of {} list pictures of file {file}", pictures.len(), self.copy.name());
+        let text =
+            format!("{} rows of {} list pictures of file {file}", pictures.len(), self.copy.name());
         let first = map.extents().next()?;
         Some(Recording {
             id: format!("{}hiv{file:05}-dbpic", self.prefix),
@@ -502,7 +390,7 @@ impl Listing for Database {
 
     fn recordings(&self) -> Box<dyn Iterator<Item = Result<Recording, FormatError>> + '_> {
         let segments = self.rows.iter().enumerate();
-        let segments = segments.map(|(n, (row, mirror))| Ok(self.segment(n, row, *mirror)));
+        let segments = segments.map(|(n, (row, origin))| Ok(self.segment(n, row, *origin)));
         let pictures = self.pictures.keys();
         Box::new(segments.chain(pictures.filter_map(|file| self.picture_recording(*file).map(Ok))))
     }

@@ -8,9 +8,9 @@ use daleel_media::ps::{UnitAt, find_pack, unit_at};
 use super::{
     fields::{self, Spec},
     index::{Copy, Held, Index},
+    judged::Judged,
     layout::{FILE_ENTRY_BYTES, HEADER_BYTES, SLOT_BYTES, SLOT_COUNT, SLOTS_OFFSET},
     residual::Part,
-    segment::Judged,
 };
 use crate::hikvision::explain;
 

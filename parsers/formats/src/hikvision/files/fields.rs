@@ -120,7 +120,8 @@ pub const SLOT: &[Spec] = &[
 ];
 
 /// Section 9.1.
-pub const FILE_PURPOSE: &str = "One media file. Records behind the last valid one are of earlier passes.";
+pub const FILE_PURPOSE: &str =
+    "One media file. Records behind the last valid one are of earlier passes.";
 /// Section 9.1.
 #[rustfmt::skip]
 pub const FILE: &[Spec] = &[
@@ -183,7 +184,8 @@ pub const RUN: &[Spec] = &[
 ];
 
 /// Section 9.0.
-pub const INFO_PURPOSE: &str = "Names the camera that writes to a share, and how many data folders it has.";
+pub const INFO_PURPOSE: &str =
+    "Names the camera that writes to a share, and how many data folders it has.";
 /// Section 9.0.
 #[rustfmt::skip]
 pub const INFO: &[Spec] = &[

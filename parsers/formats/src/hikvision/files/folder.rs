@@ -56,6 +56,8 @@ pub struct Seen {
     pub form: Form,
     /// For a binary index: its header.
     pub header: Option<Header>,
+    /// True where its header is damaged and its file table speaks for it.
+    pub is_rebuilt: bool,
     /// For a binary index: how many of its first records make sense.
     pub sampled: Sampled,
     /// For a binary index: length of one that is whole.
@@ -70,6 +72,7 @@ pub fn look_at(copy: &Copy, log: Option<&TreeFile>) -> Option<Seen> {
     let plain = |form| Seen {
         form,
         header: None,
+        is_rebuilt: false,
         sampled: Sampled::default(),
         total: 0,
         table: (0, 0),
@@ -85,13 +88,11 @@ pub fn look_at(copy: &Copy, log: Option<&TreeFile>) -> Option<Seen> {
 
 fn database_form(copy: &Copy, log: Option<&TreeFile>) -> Option<Form> {
     let first = copy.read(0, copy.extent.len().min(NAMES_SEARCHED)).ok()?;
-    let log = log.and_then(|log| {
-        log.source.read(Extent::new(0, log.source.len().min(LOG_SEARCHED))).ok()
-    });
+    let log = log
+        .and_then(|log| log.source.read(Extent::new(0, log.source.len().min(LOG_SEARCHED))).ok());
     let log = log.unwrap_or_default();
-    let names = |name: &[u8]| {
-        memmem::find(&first, name).is_some() || memmem::find(&log, name).is_some()
-    };
+    let names =
+        |name: &[u8]| memmem::find(&first, name).is_some() || memmem::find(&log, name).is_some();
     if names(b"record_segment_idx_tb") {
         Some(Form::Database)
     } else if names(b"event_segment_idx_tb") || names(b"pic_offset_0") {
@@ -104,10 +105,17 @@ fn database_form(copy: &Copy, log: Option<&TreeFile>) -> Option<Form> {
 fn binary(copy: &Copy, head: &[u8]) -> Option<Seen> {
     // A cheap look first: nearly all files of a tree end here.
     let version = head.get(8..12)?;
-    if !matches!(version, [2 | 3, 0, 0, 0]) {
-        return None;
-    }
-    let header = copy.header().ok()?;
+    let (header, is_rebuilt) = if matches!(version, [2 | 3, 0, 0, 0]) {
+        (copy.header().ok()?, false)
+    } else {
+        let first = copy.read(HEADER_BYTES, 2u64.saturating_mul(FILE_ENTRY_BYTES)).ok()?;
+        let (zero, one) = first.split_at_checked(usize::try_from(FILE_ENTRY_BYTES).ok()?)?;
+        let number = |entry| FileEntry::parse(entry).map(|entry| entry.number);
+        if (number(zero), number(one)) != (Some(0), Some(1)) {
+            return None;
+        }
+        (copy.rebuilt_header()?, true)
+    };
     let name = copy.path.as_deref().map_or("", |path| split(path).1);
     let pictures = Form::Pictures.names().iter().any(|own| own.eq_ignore_ascii_case(name));
     let table = sample_table(copy, &header);
@@ -115,12 +123,13 @@ fn binary(copy: &Copy, head: &[u8]) -> Option<Seen> {
     let (right, of) = table;
     let is_table = of > 0 && right.saturating_mul(4) >= of.saturating_mul(3);
     // File number 0 alone is four zero bytes, which says nothing.
-    let is_enough = of > 1 || sampled.sound > 0;
+    let is_enough = (of > 1 && !is_rebuilt) || sampled.sound > 0;
     let form = if shape.is_pictures { Form::Pictures } else { Form::Video };
     (is_table && is_enough).then(|| Seen {
         form,
         total: shape.total_bytes(header.files),
         header: Some(header),
+        is_rebuilt,
         sampled,
         table,
     })
@@ -164,7 +173,10 @@ pub fn groups(tree: &FileTree) -> Vec<Group> {
             found.entry((folder, seen.form)).or_default().push((file.clone(), seen));
         }
     }
-    found.into_iter().filter_map(|((folder, form), sound)| group(tree, folder, form, sound)).collect()
+    found
+        .into_iter()
+        .filter_map(|((folder, form), sound)| group(tree, folder, form, sound))
+        .collect()
 }
 
 fn group(

@@ -12,12 +12,13 @@ use daleel_core::{
 use super::{
     describe,
     index::{Held, Index},
+    judged::{Counts, Judged},
     layout::{HEADER_BYTES, Shape},
     media::{Kind, Media},
     picture::{PICTURE_MAX, Picture, PictureParser},
     recorder::Listing,
     residual::Part,
-    segment::{Counts, Judged, gone, of_handle, some_of},
+    segment::{gone, of_handle, some_of, version_text},
 };
 
 const RECORD: &str = "picture record";
@@ -93,8 +94,12 @@ impl Gallery {
         }
         if !missing.is_empty() {
             let text = if self.media.is_there() {
-                let names = some_of(missing.iter().map(|file| self.media.path(Kind::Pictures, *file)));
-                format!("{} picture files that {name} has pictures of are not in the folder: {names}", missing.len())
+                let names =
+                    some_of(missing.iter().map(|file| self.media.path(Kind::Pictures, *file)));
+                format!(
+                    "{} picture files that {name} has pictures of are not in the folder: {names}",
+                    missing.len()
+                )
             } else {
                 "only the picture index was given: what it lists is shown, the pictures are not here".to_owned()
             };
@@ -132,7 +137,8 @@ impl Gallery {
         let (first, last) = (group.held.first()?, group.held.last()?);
         let times = || group.held.iter().filter_map(|held| held.record.start.civil());
         let (map, _) = group.stream();
-        let channel = if residual { self.index.only_channel() } else { self.index.channel_of(file) };
+        let channel =
+            if residual { self.index.only_channel() } else { self.index.channel_of(file) };
         let mut reasons = vec![Reason::supporting(
             format!(
                 "{} picture records of file {file} in {}; `index_entry`, `stored` and the offsets of these reasons count there",
@@ -187,8 +193,11 @@ impl Listing for Gallery {
     fn facts(&self) -> Vec<(String, String)> {
         let header = &self.index.header;
         let text = format!(
-            "binary picture index, version {}, {} files, {} records ({} residual)",
-            header.version, header.files, self.counts.records, self.counts.residual
+            "binary picture index, {}, {} files, {} records ({} residual)",
+            version_text(header.version),
+            header.files,
+            self.counts.records,
+            self.counts.residual
         );
         vec![(self.index.copy.name().to_owned(), text)]
     }
@@ -229,7 +238,8 @@ impl Listing for Gallery {
         if let Some(copy) = copy {
             return describe::index(&self.index, copy, offset);
         }
-        let Some((Kind::Pictures, number, _)) = file.and_then(|path| self.media.by_path(path)) else {
+        let Some((Kind::Pictures, number, _)) = file.and_then(|path| self.media.by_path(path))
+        else {
             return Ok(Vec::new());
         };
         let (judged, _) = Judged::of(&self.index, number);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use daleel_core::{Extent, Finding, FindingKind, Findings, FormatError, ReadError, Source};
 
-use super::layout::{FILE_ENTRY_BYTES, FileEntry, HEADER_BYTES, Header, Record, Shape, Slot};
+use super::layout::{
+    FILE_ENTRY_BYTES, FILES_MAX, FileEntry, HEADER_BYTES, Header, Record, Shape, Slot,
+};
 
 /// Records of this many populated files are looked at to tell video and pictures apart.
 const SAMPLED_FILES: u32 = 8;
@@ -59,6 +61,35 @@ impl Copy {
             .read(0, HEADER_BYTES)
             .map_err(|error| FormatError::read(super::layout::HEADER, error))?;
         Header::parse(&bytes, self.at(0, HEADER_BYTES))
+    }
+
+    /// A header made up from the file table alone, where the real one is damaged: the numbers of the files count up from 0 (section 6). It has
+    /// no active slots.
+    pub fn rebuilt_header(&self) -> Option<Header> {
+        let step = usize::try_from(FILE_ENTRY_BYTES).ok()?;
+        let mut files = 0u32;
+        while files < FILES_MAX {
+            let start =
+                HEADER_BYTES.saturating_add(u64::from(files).saturating_mul(FILE_ENTRY_BYTES));
+            let entries = TABLE_STEP.min(u64::from(FILES_MAX.saturating_sub(files)));
+            let left = self.extent.len().saturating_sub(start);
+            let length = entries.saturating_mul(FILE_ENTRY_BYTES).min(left);
+            let bytes = self.read(start, length).unwrap_or_default();
+            let before = files;
+            for entry in bytes.chunks_exact(step) {
+                if FileEntry::parse(entry).is_none_or(|entry| entry.number != files) {
+                    break;
+                }
+                files = files.saturating_add(1);
+            }
+            if u64::from(files.saturating_sub(before)) < entries {
+                break;
+            }
+        }
+        let none =
+            || Header { version: 0, files, counter: 0, next: 0, current: 0, slots: Vec::new() };
+        // One entry has the number 0, which says nothing.
+        (files > 1).then(none)
     }
 }
 
@@ -154,6 +185,8 @@ pub struct Index {
     pub mirror: Option<Copy>,
     /// Header in use.
     pub header: Header,
+    /// True where no copy has a sound header, and this one was made up from the file table.
+    pub is_rebuilt: bool,
     /// Layout of the segment table.
     pub shape: Shape,
     /// File table in use; shorter than the header says where the index is cut.
@@ -176,6 +209,10 @@ impl Index {
                 Ok(header) => sound.push((copy, header)),
                 Err(error) => damaged.push((copy, error)),
             }
+        }
+        let is_rebuilt = sound.is_empty();
+        if is_rebuilt {
+            sound = rebuild(&mut damaged, &mut findings);
         }
         // The copy changed last; of equal ones the first.
         let last_changed = sound.iter().map(|(_, header)| header.counter).max();
@@ -214,7 +251,8 @@ impl Index {
                 findings.note(FindingKind::CopyMismatch, other.at(0, HEADER_BYTES), text);
             }
         }
-        let mut index = Self { copy, mirror, header, shape, table: Vec::new(), findings };
+        let table = Vec::new();
+        let mut index = Self { copy, mirror, header, is_rebuilt, shape, table, findings };
         index.note_length();
         index.read_table();
         index.note_slots();
@@ -301,9 +339,8 @@ impl Index {
         let (sound, rest): (Vec<Slot>, Vec<Slot>) =
             self.header.slots.iter().copied().partition(fits);
         for slot in rest {
-            let start = super::layout::SLOTS_OFFSET.saturating_add(
-                u64::from(slot.channel).saturating_mul(super::layout::SLOT_BYTES),
-            );
+            let start = super::layout::SLOTS_OFFSET
+                .saturating_add(u64::from(slot.channel).saturating_mul(super::layout::SLOT_BYTES));
             let text = format!(
                 "{}: the active slot of channel {} names segment {} of file {}, which the index has no room for: not used",
                 self.copy.name(),
@@ -365,10 +402,8 @@ impl Index {
             })
             .count();
         if lost > 0 {
-            let text = format!(
-                "{}: {lost} record places of file {file} cannot be read",
-                self.copy.name()
-            );
+            let text =
+                format!("{}: {lost} record places of file {file} cannot be read", self.copy.name());
             found.findings.push(Finding::at(FindingKind::Hole, self.copy.at(start, length), text));
         }
         if own.are_zero() && other.as_ref().is_none_or(|(_, pieces)| pieces.are_zero()) {
@@ -400,6 +435,26 @@ impl Index {
         }
         found
     }
+}
+
+/// Takes the copies whose file table tells how many files they speak of, where no header does.
+fn rebuild(damaged: &mut Vec<(Copy, FormatError)>, findings: &mut Findings) -> Vec<(Copy, Header)> {
+    let mut sound = Vec::new();
+    for (copy, error) in std::mem::take(damaged) {
+        let Some(header) = copy.rebuilt_header() else {
+            damaged.push((copy, error));
+            continue;
+        };
+        let text = format!(
+            "{}: {error}; its file table has {} entries with their own number, so the records behind it are read. What was being written is not \
+             known: where the file table is of an earlier pass, current records count as residual",
+            copy.name(),
+            header.files
+        );
+        findings.note(FindingKind::Inferred, error.at, text);
+        sound.push((copy, header));
+    }
+    sound
 }
 
 /// Two headers that both can be used.

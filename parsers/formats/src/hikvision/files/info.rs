@@ -14,12 +14,12 @@ const NAME: &str = "info.bin";
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawInfo {
-    serial: [u8; 48],    // 00
-    mac: [u8; 6],        // 30
-    reserved: [u8; 2],   // 36
-    block_bytes: U32,    // 38
-    blocks: U32,         // 3C
-    data_folders: U32,   // 40
+    serial: [u8; 48],  // 00
+    mac: [u8; 6],      // 30
+    reserved: [u8; 2], // 36
+    block_bytes: U32,  // 38
+    blocks: U32,       // 3C
+    data_folders: U32, // 40
 }
 
 const BYTES: u64 = size_of::<RawInfo>() as u64;
@@ -44,7 +44,8 @@ impl Info {
         let (raw, _) = RawInfo::ref_from_prefix(&bytes).ok()?;
         let end = raw.serial.iter().position(|byte| *byte == 0).unwrap_or(raw.serial.len());
         let serial = std::str::from_utf8(raw.serial.get(..end)?).ok()?;
-        let is_text = !serial.is_empty() && serial.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let is_text = !serial.is_empty()
+            && serial.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         let rest_is_zero = raw.serial.get(end..)?.iter().all(|byte| *byte == 0);
         if !is_text || !rest_is_zero {
             return None;

@@ -84,10 +84,10 @@ struct RawHeader {
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawSlot {
-    file: U16,         // 00  FFFF when idle
-    segment: U16,      // 02  record being written
-    start: U32,        // 04  begin of the file's first segment
-    end: U32,          // 08  end of the last closed segment
+    file: U16,            // 00  FFFF when idle
+    segment: U16,         // 02  record being written
+    start: U32,           // 04  begin of the file's first segment
+    end: U32,             // 08  end of the last closed segment
     unknown_0c: [u8; 12], // 0C  0, 1, 0
 }
 
@@ -95,14 +95,14 @@ struct RawSlot {
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawFile {
-    number: U32,        // 00
-    channel: U16,       // 04  FFFF when never used
-    last: U16,          // 06  last valid record, FFFF when none
-    start: U32,         // 08
-    end: U32,           // 0C
-    status: u8,         // 10
-    unknown_11: u8,     // 11
-    locked: U16,        // 12
+    number: U32,         // 00
+    channel: U16,        // 04  FFFF when never used
+    last: U16,           // 06  last valid record, FFFF when none
+    start: U32,          // 08
+    end: U32,            // 0C
+    status: u8,          // 10
+    unknown_11: u8,      // 11
+    locked: U16,         // 12
     unknown_14: [u8; 4], // 14
     info_types: [u8; 8], // 18
 }
@@ -111,27 +111,27 @@ struct RawFile {
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawRecord {
-    kind: u8,                  // 00
-    status: u8,                // 01
-    unknown_02: [u8; 2],       // 02
-    resolution: U32,           // 04
-    start: U32,                // 08
-    start_microseconds: U32,   // 0C
-    end: U32,                  // 10
-    end_microseconds: U32,     // 14
-    first_key: U32,            // 18
+    kind: u8,                    // 00
+    status: u8,                  // 01
+    unknown_02: [u8; 2],         // 02
+    resolution: U32,             // 04
+    start: U32,                  // 08
+    start_microseconds: U32,     // 0C
+    end: U32,                    // 10
+    end_microseconds: U32,       // 14
+    first_key: U32,              // 18
     first_key_microseconds: U32, // 1C
-    first_stamp: U32,          // 20  45 kHz
-    last_stamp: U32,           // 24  45 kHz
-    start_offset: U32,         // 28
-    end_offset: U32,           // 2C  exclusive
-    unknown_30: [u8; 4],       // 30
-    unknown_34: [u8; 4],       // 34
-    info_types: [u8; 8],       // 38
-    info_start: U32,           // 40
-    info_end: U32,             // 44
-    run_upper: U32,            // 48  key-frame records lie below this byte of the media file ...
-    run_lower: U32,            // 4C  ... down to this one
+    first_stamp: U32,            // 20  45 kHz
+    last_stamp: U32,             // 24  45 kHz
+    start_offset: U32,           // 28
+    end_offset: U32,             // 2C  exclusive
+    unknown_30: [u8; 4],         // 30
+    unknown_34: [u8; 4],         // 34
+    info_types: [u8; 8],         // 38
+    info_start: U32,             // 40
+    info_end: U32,               // 44
+    run_upper: U32,              // 48  key-frame records lie below this byte of the media file ...
+    run_lower: U32,              // 4C  ... down to this one
 }
 
 /// An active slot that names a file.

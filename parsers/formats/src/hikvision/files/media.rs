@@ -39,9 +39,8 @@ impl Media {
     /// The media files of a folder of the tree.
     pub fn of_folder(tree: &FileTree, folder: &str) -> Self {
         let own = tree.files.iter().filter(|file| split(&file.path).0 == folder);
-        let files = own
-            .filter_map(|file| Some((number_of(split(&file.path).1)?, file.clone())))
-            .collect();
+        let files =
+            own.filter_map(|file| Some((number_of(split(&file.path).1)?, file.clone()))).collect();
         Self { folder: folder.to_owned(), files, is_there: true }
     }
 
@@ -113,7 +112,8 @@ pub fn split(path: &str) -> (&str, &str) {
 pub fn number_of(name: &str) -> Option<(Kind, u32)> {
     let name = name.to_ascii_lowercase();
     let (stem, extension) = name.strip_prefix("hiv")?.split_once('.')?;
-    let kind = [Kind::Video, Kind::Pictures].into_iter().find(|kind| kind.extension() == extension)?;
+    let kind =
+        [Kind::Video, Kind::Pictures].into_iter().find(|kind| kind.extension() == extension)?;
     let digits = (5..=9).contains(&stem.len()) && stem.bytes().all(|byte| byte.is_ascii_digit());
     Some((kind, stem.parse().ok().filter(|_| digits)?))
 }
@@ -128,14 +128,17 @@ mod tests {
     fn names_give_kind_and_number() {
         assert_eq!(number_of("hiv00042.mp4"), Some((Kind::Video, 42)));
         assert_eq!(number_of("HIV100000.PIC"), Some((Kind::Pictures, 100_000)));
-        for name in ["hiv42.mp4", "hiv0004x.mp4", "hiv00042.avi", "hiv00042", "index00.bin", "hiv+0042.mp4"] {
+        for name in
+            ["hiv42.mp4", "hiv0004x.mp4", "hiv00042.avi", "hiv00042", "index00.bin", "hiv+0042.mp4"]
+        {
             assert_eq!(number_of(name), None, "{name}");
         }
     }
 
     #[test]
     fn an_index_has_the_files_of_its_own_folder() {
-        let file = |path: &str| TreeFile { path: path.to_owned(), source: Arc::new(vec![0u8; 100]) };
+        let file =
+            |path: &str| TreeFile { path: path.to_owned(), source: Arc::new(vec![0u8; 100]) };
         let tree = FileTree {
             files: vec![file("a/hiv00001.mp4"), file("a/b/hiv00002.mp4"), file("hiv00003.mp4")],
         };

@@ -12,6 +12,7 @@ mod folder;
 mod gallery;
 mod index;
 mod info;
+mod judged;
 mod layout;
 mod logs;
 mod media;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use daleel_core::{
-    CivilTime, Extent, ExtentMap, FindingKind, Findings, FormatError, FrameParser, Grade, Reason, Recording,
-    RecordingState, StoredValue, Stream, Structure, TreeFile, Volume,
+    CivilTime, Extent, ExtentMap, FindingKind, Findings, FormatError, FrameParser, Grade, Reason,
+    Recording, RecordingState, StoredValue, Stream, Structure, TreeFile, Volume,
 };
 
 use super::{
@@ -94,7 +94,8 @@ impl Share {
         }
         let mut read = read.into_iter();
         let Some((copy, tree)) = read.next() else {
-            let none = || FormatError::field("HIKBTREE", Extent::new(0, 0), "tree", "none", "a tree");
+            let none =
+                || FormatError::field("HIKBTREE", Extent::new(0, 0), "tree", "none", "a tree");
             return Err(failed.unwrap_or_else(none));
         };
         findings.extend(&tree.findings);
@@ -251,7 +252,8 @@ impl Share {
         if !missing.is_empty() {
             let count = missing.len();
             let names = some_of(missing.into_iter());
-            let text = format!("{count} media files that {name} names are not in the folder: {names}");
+            let text =
+                format!("{count} media files that {name} names are not in the folder: {names}");
             self.findings.note(FindingKind::NotCarried, at, text);
         }
         if !unlisted.is_empty() {
@@ -339,9 +341,11 @@ impl Listing for Share {
     fn facts(&self) -> Vec<(String, String)> {
         let text = format!("HIKBTREE on a share, {} entries with footage", self.listed.len());
         let mut facts = vec![(self.copy.name().to_owned(), text)];
-        facts.extend(self.facts.iter().map(|(name, value)| {
-            (format!("{}{name}", self.prefix), value.clone())
-        }));
+        facts.extend(
+            self.facts
+                .iter()
+                .map(|(name, value)| (format!("{}{name}", self.prefix), value.clone())),
+        );
         facts
     }
 
@@ -362,11 +366,13 @@ impl Listing for Share {
 
     fn stream(&self, recording: &Recording) -> Result<Stream, FormatError> {
         let at = self.copy.at(0, 0);
-        let gone = || FormatError::field(ENTRY, at, "recording", &recording.id, "one of this input");
+        let gone =
+            || FormatError::field(ENTRY, at, "recording", &recording.id, "one of this input");
         let (n, listed) = self.of_handle(recording).ok_or_else(gone)?;
         let at = listed.entry.at;
         let block = at.slice(0x20, 8).unwrap_or(at);
-        let wrong = |found: String, expected| FormatError::field(ENTRY, block, "block", found, expected);
+        let wrong =
+            |found: String, expected| FormatError::field(ENTRY, block, "block", found, expected);
         let none = || wrong(format!("0x{:x}", listed.entry.block), "a block of the imagined disk");
         let file = listed.file.ok_or_else(none)?;
         if listed.entry.stale && self.files.contains_key(&file) {

@@ -55,8 +55,8 @@ const fn name(form: Form) -> &'static str {
 
 fn layout(best: Form, groups: &[Group]) -> String {
     let version = groups.iter().find_map(|group| group.seen.header.as_ref());
-    let version =
-        version.map(|header| format!(" version {}", header.version)).filter(|_| best == Form::Video);
+    let version = version.filter(|header| best == Form::Video && header.version != 0);
+    let version = version.map(|header| format!(" version {}", header.version));
     let folders = groups.iter().map(|group| group.folder.as_str());
     let folders = folders.collect::<std::collections::BTreeSet<_>>().len();
     let several = if folders > 1 { format!(", {folders} data folders") } else { String::new() };
@@ -75,7 +75,8 @@ fn explain_group(group: &Group, media: &Media, verdict: &mut Verdict) {
     let at = Extent::new(0, 0);
     if count > 0 {
         let example = media.numbers(kind).next().map(|number| media.path(kind, number));
-        let text = format!("{count} media files beside it, such as {}", example.unwrap_or_default());
+        let text =
+            format!("{count} media files beside it, such as {}", example.unwrap_or_default());
         verdict.supports(10, at, text);
     } else {
         let text = format!("{}: no media file beside it", copy.name());
@@ -87,17 +88,28 @@ fn explain_index(copy: &Copy, seen: &Seen, verdict: &mut Verdict) {
     let name = copy.name();
     let Some(header) = &seen.header else {
         let (weight, text) = match seen.form {
-            Form::Tree => (70, "HIKBTREE at the start: the index of a recorder that writes to a share"),
+            Form::Tree => {
+                (70, "HIKBTREE at the start: the index of a recorder that writes to a share")
+            }
             _ => (80, "an SQLite database with the recorder's tables"),
         };
         verdict.supports(weight, copy.at(0, 64), format!("{name}: {text}"));
         return;
     };
-    let text = format!("{name}: index version {} of {} files", header.version, header.files);
-    verdict.supports(30, copy.at(8, 8), text);
+    if seen.is_rebuilt {
+        let text =
+            format!("{name}: its header is none of an index; the file table behind it is one");
+        verdict.contradicts(0, copy.at(0, 0x18), text);
+    } else {
+        let text = format!("{name}: index version {} of {} files", header.version, header.files);
+        verdict.supports(30, copy.at(8, 8), text);
+    }
     let (right, of) = seen.table;
-    let text = format!("{name}: {right} of the first {of} entries of the file table have their own number");
-    verdict.supports(30, copy.at(0x500, u64::from(of).saturating_mul(32)), text);
+    let text = format!(
+        "{name}: {right} of the first {of} entries of the file table have their own number"
+    );
+    let weight = if seen.is_rebuilt { 50 } else { 30 };
+    verdict.supports(weight, copy.at(0x500, u64::from(of).saturating_mul(32)), text);
     let sampled = seen.sampled;
     if sampled.populated > 0 {
         let text = format!(

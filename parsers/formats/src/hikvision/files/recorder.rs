@@ -73,7 +73,8 @@ pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, Format
     match input {
         Input::Tree(tree) => {
             let groups = folder::groups(&tree);
-            let several = groups.iter().any(|group| Some(&group.folder) != groups.first().map(|g| &g.folder));
+            let several =
+                groups.iter().any(|group| Some(&group.folder) != groups.first().map(|g| &g.folder));
             for group in groups {
                 let prefix = match (several, group.folder.as_str()) {
                     (true, folder) if !folder.is_empty() => format!("{folder}/"),
@@ -90,7 +91,8 @@ pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, Format
         Input::Volume(volume) => {
             if let Some((copy, seen)) = folder::single(&volume.source, verdict.extent) {
                 let empty = FileTree::default();
-                let listing = listing(seen.form, vec![copy], &empty, Media::default(), String::new());
+                let listing =
+                    listing(seen.form, vec![copy], &empty, Media::default(), String::new());
                 match listing {
                     Ok(listing) => card.push(listing),
                     Err(error) => failed = Some(error),
@@ -99,7 +101,8 @@ pub fn open(input: Input, verdict: &Verdict) -> Result<Box<dyn Recorder>, Format
         }
     }
     if card.listings.is_empty() {
-        let none = || FormatError::field("card or share", verdict.extent, "index", "none", "an index");
+        let none =
+            || FormatError::field("card or share", verdict.extent, "index", "none", "an index");
         return Err(failed.unwrap_or_else(none));
     }
     Ok(Box::new(card))
@@ -142,7 +145,8 @@ struct Card {
 impl Card {
     fn add(&mut self, tree: &FileTree, group: Group, prefix: String) -> Result<(), FormatError> {
         for path in &group.others {
-            let text = format!("{path} is an index too, under a name that no device gives it: not used");
+            let text =
+                format!("{path} is an index too, under a name that no device gives it: not used");
             self.findings.note(FindingKind::Interpretation, Extent::new(0, 0), text);
         }
         let names: Vec<_> = group.copies.iter().map(|copy| copy.name().to_owned()).collect();
@@ -210,7 +214,8 @@ impl Recorder for Card {
         Box::new((0u64..).zip(&self.listings).flat_map(|(number, listing)| {
             let high = number.checked_shl(LISTING_SHIFT).unwrap_or(0);
             listing.recordings().map(move |recording| {
-                recording.map(|recording| Recording { handle: recording.handle | high, ..recording })
+                recording
+                    .map(|recording| Recording { handle: recording.handle | high, ..recording })
             })
         }))
     }

@@ -174,8 +174,13 @@ mod tests {
     /// what a later pass wrote is not offered as footage of an earlier one.
     #[test]
     fn earlier_places_are_later_passes() {
-        let records =
-            [held(0, 0, 100), held(1, 200, 300), held(2, 0, 250), held(3, 250, 400), held(4, 500, 600)];
+        let records = [
+            held(0, 0, 100),
+            held(1, 200, 300),
+            held(2, 0, 250),
+            held(3, 250, 400),
+            held(4, 500, 600),
+        ];
         let parts = judge(&records, Some(1));
         assert_eq!(parts[..2], [Part::Current, Part::Current]);
         assert_eq!(left(parts[2]), (300, 0));

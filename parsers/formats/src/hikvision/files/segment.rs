@@ -2,6 +2,8 @@
 //!
 //! Facts: `docs/formats/hikvision.md` section 9.1. What is left of residual segments is judged in [`residual`](super::residual).
 
+mod reasons;
+
 use std::{collections::BTreeSet, ops::Range};
 
 use daleel_core::{
@@ -12,89 +14,21 @@ use daleel_core::{
 use super::{
     describe,
     index::{Copy, Held, Index},
+    judged::{Counts, Judged},
     layout::{HEADER_BYTES, Record},
     media::{Kind, Media},
     recorder::Listing,
-    residual::{Front, Part, Remains, judge},
+    residual::{Front, Part, Remains},
 };
 use crate::hikvision::{
     generation::Window,
     stream::{Bounds, HikParser},
 };
 
+use reasons::{behind_open, explain_residual};
+
 /// Name of a record in errors.
 pub const RECORD: &str = "segment record";
-
-/// What an index holds, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Records that are there.
-    pub records: u64,
-    /// Of these, records of earlier passes.
-    pub residual: u64,
-    /// Residual records that neither the footage nor the key-frame runs of the current pass touch.
-    pub beyond_pass: u64,
-    /// Residual segments of which no record of a later pass covers a byte.
-    pub whole: u64,
-    /// Residual segments of which the last bytes are left.
-    pub tails: u64,
-    /// Residual segments written over.
-    pub overwritten: u64,
-    /// Residual records that make no sense: not listed.
-    pub faulty: u64,
-    /// Segments being written.
-    pub open: u64,
-    /// Residual records dated before such recorders existed.
-    pub early: u64,
-}
-
-/// The records of one media file, judged.
-pub struct Judged {
-    pub(super) held: Vec<Held>,
-    pub(super) parts: Vec<Part>,
-    pub(super) front: Front,
-    pub(super) last: Option<u16>,
-}
-
-impl Judged {
-    /// The records of a media file of an index.
-    pub fn of(index: &Index, file: u32) -> (Self, Vec<daleel_core::Finding>) {
-        let records = index.records(file);
-        let (last, _) = index.last_current(file);
-        let parts = judge(&records.held, last);
-        let front = Front::of(&records.held, last);
-        (Self { held: records.held, parts, front, last }, records.findings)
-    }
-
-    /// Records and what they stand for.
-    pub fn iter(&self) -> impl Iterator<Item = (&Held, Part)> {
-        self.held.iter().zip(self.parts.iter().copied())
-    }
-
-    fn get(&self, slot: u16) -> Option<(&Held, Part)> {
-        self.iter().find(|(held, _)| held.slot == slot)
-    }
-
-    /// Adds what this file holds.
-    pub fn count(&self, counts: &mut Counts) {
-        let add = |to: &mut u64, is: bool| *to = to.saturating_add(u64::from(is));
-        for (held, part) in self.iter() {
-            add(&mut counts.records, true);
-            let Part::Residual(remains) = part else {
-                add(&mut counts.open, held.record.is_open());
-                continue;
-            };
-            add(&mut counts.residual, true);
-            add(&mut counts.beyond_pass, remains.is_beyond_current_pass());
-            add(&mut counts.faulty, remains.has_fault);
-            add(&mut counts.early, held.record.is_before_cameras());
-            let whole = remains.is_whole(&held.record);
-            add(&mut counts.whole, whole);
-            add(&mut counts.tails, !remains.has_fault && !whole && remains.bytes > 0);
-            add(&mut counts.overwritten, !remains.has_fault && remains.bytes == 0);
-        }
-    }
-}
 
 /// A binary video index with its folder.
 pub struct Segments {
@@ -220,6 +154,13 @@ impl Segments {
         self.findings.note(FindingKind::NotListed, self.index.copy.at(HEADER_BYTES, 0), text);
     }
 
+    /// The copy of the index that a path names.
+    fn copy_at(&self, file: Option<&str>) -> Option<&Copy> {
+        std::iter::once(&self.index.copy)
+            .chain(&self.index.mirror)
+            .find(|copy| copy.path.as_deref() == file)
+    }
+
     /// The bytes of a segment in its media file.
     fn range(&self, file: u32, held: &Held, part: Part, front: &Front) -> Range<u64> {
         let record = &held.record;
@@ -241,8 +182,7 @@ impl Segments {
 
     fn of_file(&self, file: u32) -> Vec<Result<Recording, FormatError>> {
         let (judged, _) = Judged::of(&self.index, file);
-        let is_listed =
-            |part: Part| !matches!(part, Part::Residual(remains) if remains.has_fault);
+        let is_listed = |part: Part| !matches!(part, Part::Residual(remains) if remains.has_fault);
         judged
             .iter()
             .filter(|(_, part)| is_listed(*part))
@@ -266,9 +206,15 @@ impl Segments {
         reasons.extend(held.other.as_ref().map(|other| {
             Reason::against(format!("the two copies of the index differ here: {other}"), held.at)
         }));
+        if self.index.is_rebuilt {
+            let text = "the header of the index is damaged: the number of files is that of the file table, and what was being written is not known";
+            reasons.push(Reason::against(text, self.index.copy.at(0, HEADER_BYTES)));
+        }
         match part {
             Part::Current => self.explain_current(file, held, judged, &mut reasons),
-            Part::Residual(remains) => explain_residual(held, &remains, &judged.front, &mut reasons),
+            Part::Residual(remains) => {
+                explain_residual(held, &remains, &judged.front, &mut reasons)
+            }
         }
         self.explain_media(file, record, &mut reasons, held.at);
         Recording {
@@ -290,146 +236,13 @@ impl Segments {
             kind: Some(record.kind_name()),
             bytes: range.end.saturating_sub(range.start),
             state: state_of(record, is_residual),
-            grade: grade_of(held, is_residual),
+            grade: grade_of(held, is_residual, self.index.is_rebuilt),
             reasons,
             index_entry: Some(held.at),
             first_byte: (!range.is_empty()).then_some(range.start),
             file: self.media.is_there().then(|| self.media.path(Kind::Video, file)),
             handle: handle_of(file, held.slot),
         }
-    }
-
-    /// The channel of a record, and why. A record names none itself.
-    fn channel(&self, file: u32, is_residual: bool) -> (Option<u16>, Reason) {
-        let entry_at = HEADER_BYTES.saturating_add(
-            super::layout::FILE_ENTRY_BYTES.saturating_mul(u64::from(file)),
-        );
-        let at = self.index.copy.at(entry_at, super::layout::FILE_ENTRY_BYTES);
-        if is_residual {
-            return match self.only_channel {
-                Some(channel) => {
-                    let text = format!("channel {channel}: the index names no other for any file");
-                    (Some(channel), Reason::supporting(text, at))
-                }
-                None => {
-                    let text = "channel unknown: the file's entry speaks of the current pass, a record names no channel";
-                    (None, Reason::against(text, at))
-                }
-            };
-        }
-        match (self.index.header.slot_of(file), self.index.channel_of(file)) {
-            (Some(slot), _) => {
-                let start = super::layout::SLOTS_OFFSET.saturating_add(
-                    u64::from(slot.channel).saturating_mul(super::layout::SLOT_BYTES),
-                );
-                let at = self.index.copy.at(start, super::layout::SLOT_BYTES);
-                let text = format!(
-                    "channel {}: its active slot names this file as being written; the file table still has the earlier pass",
-                    slot.channel
-                );
-                (Some(slot.channel), Reason::supporting(text, at))
-            }
-            (None, Some(channel)) => {
-                let text = format!("channel {channel} by the file table");
-                (Some(channel), Reason::supporting(text, at))
-            }
-            (None, None) => {
-                (None, Reason::against("the file table names no channel for this file", at))
-            }
-        }
-    }
-
-    fn explain_current(&self, file: u32, held: &Held, judged: &Judged, reasons: &mut Vec<Reason>) {
-        let record = &held.record;
-        if let Some(fault) = record.fault() {
-            let text = format!("the record contradicts itself: {fault}");
-            reasons.push(Reason::against(text, held.at));
-        } else if record.is_open() {
-            let limit = self.open_limit(file, &judged.front);
-            let active = self.index.header.slot_of(file).map(|slot| slot.segment);
-            let by = if active == Some(held.slot) { " and its active slot says so" } else { "" };
-            let text = format!(
-                "was being written: the record has no end{by}. Its end time is in the stream only; `bytes` is the room up to byte {limit} of the \
-                 media file, where older footage may follow"
-            );
-            reasons.push(Reason::against(text, held.at));
-        } else if record.is_before_cameras() {
-            let text = "dated before 2015: the recorder's clock was not set, or the record is damaged";
-            reasons.push(Reason::against(text, held.at));
-        }
-    }
-
-    fn explain_media(&self, file: u32, record: &Record, reasons: &mut Vec<Reason>, at: Extent) {
-        let path = self.media.path(Kind::Video, file);
-        match self.media.get(Kind::Video, file) {
-            Some(media) if u64::from(record.end_offset) > media.source.len() => {
-                let text = format!(
-                    "{path} ends at byte {}, the record says {}",
-                    media.source.len(),
-                    record.end_offset
-                );
-                reasons.push(Reason::against(text, at));
-            }
-            Some(_) => {}
-            None => {
-                let text = if self.media.is_there() {
-                    format!("{path} is not in the folder")
-                } else {
-                    format!("{path} is not here: only the index was given")
-                };
-                reasons.push(Reason::against(text, at));
-            }
-        }
-    }
-}
-
-fn explain_residual(held: &Held, remains: &Remains, front: &Front, reasons: &mut Vec<Reason>) {
-    let record = &held.record;
-    let at = held.at;
-    reasons.push(Reason::supporting(
-        "the record stands behind the last current one of its file: of an earlier pass, no longer shown by the recorder",
-        at,
-    ));
-    let left = if remains.is_whole(record) {
-        Reason::supporting(
-            "intact: no record at an earlier place, which is of the same or a later pass, covers any of its bytes (inferred)",
-            at,
-        )
-    } else if remains.bytes > 0 {
-        let text = format!(
-            "partly overwritten: a later pass has written up to byte {}; the last {} of {} bytes are left (inferred from the order of the records)",
-            remains.from,
-            remains.bytes,
-            record.end_offset.saturating_sub(record.start_offset)
-        );
-        Reason::against(text, at)
-    } else {
-        Reason::against(
-            "overwritten: records of later passes cover its last byte; that it existed is all that is left (inferred from the order of the records)",
-            at,
-        )
-    };
-    reasons.push(left);
-    let front_text = format!(
-        "begins {} the end of what the current pass has written (byte {}{})",
-        if remains.is_beyond_current { "at or behind" } else { "before" },
-        front.written,
-        if front.is_open { ", where a segment without an end begins: it may reach further" } else { "" }
-    );
-    let run_text = match front.lowest_run {
-        None => "its file has no key-frame run of the current pass".to_owned(),
-        Some(low) if remains.is_run_kept => {
-            format!("its key-frame run ends at or below the current pass' lowest (byte {low}): kept")
-        }
-        Some(low) => {
-            format!("its key-frame run reaches above the current pass' lowest (byte {low}): written over")
-        }
-    };
-    reasons.push(Reason { supports: remains.is_beyond_current, text: front_text, at: Some(at) });
-    reasons.push(Reason { supports: remains.is_run_kept, text: run_text, at: Some(at) });
-    if record.is_before_cameras() {
-        let text = "dated before 2015: the recorder's clock was not set, or this is no record";
-        reasons.push(Reason::against(text, at));
     }
 }
 
@@ -445,11 +258,11 @@ fn state_of(record: &Record, is_residual: bool) -> RecordingState {
     }
 }
 
-fn grade_of(held: &Held, is_residual: bool) -> Grade {
-    match (is_residual, &held.other) {
+fn grade_of(held: &Held, is_residual: bool, is_rebuilt: bool) -> Grade {
+    match (is_residual, is_rebuilt || held.other.is_some()) {
         (true, _) => Grade::Slack,
-        (false, Some(_)) => Grade::IndexConflict,
-        (false, None) => Grade::Indexed,
+        (false, true) => Grade::IndexConflict,
+        (false, false) => Grade::Indexed,
     }
 }
 
@@ -460,6 +273,14 @@ pub fn some_of(names: impl Iterator<Item = String>) -> String {
     let shown: Vec<_> = names.by_ref().take(SHOWN).collect();
     let rest = if names.peek().is_some() { ", ..." } else { "" };
     format!("{}{rest}", shown.join(", "))
+}
+
+/// A version for people; 0 stands for a header that was made up.
+pub fn version_text(version: u32) -> String {
+    match version {
+        0 => "version unknown (header damaged)".to_owned(),
+        version => format!("version {version}"),
+    }
 }
 
 fn handle_of(file: u32, slot: u16) -> u64 {
@@ -485,8 +306,12 @@ impl Listing for Segments {
             (
                 self.index.copy.name().to_owned(),
                 format!(
-                    "binary video index, version {}, {} files, change {}, next file {}, current file {}",
-                    header.version, header.files, header.counter, header.next, header.current
+                    "binary video index, {}, {} files, change {}, next file {}, current file {}",
+                    version_text(header.version),
+                    header.files,
+                    header.counter,
+                    header.next,
+                    header.current
                 ),
             ),
             (
@@ -533,7 +358,12 @@ impl Listing for Segments {
             return Err(FormatError::field(RECORD, held.at, "bytes left", found, "1 or more"));
         }
         let media = self.media.need(Kind::Video, file, RECORD, held.at)?;
-        let range = self.range(file, held, part, &judged.front);
+        let mut range = self.range(file, held, part, &judged.front);
+        let mut reasons = Vec::new();
+        // A segment without an end began before this one: how far it came only the stream can tell.
+        if part != Part::Current && judged.front.is_open && range.start >= judged.front.written {
+            range = behind_open(media, held, range, &mut reasons)?;
+        }
         if range.is_empty() {
             let record = &held.record;
             let found = format!(
@@ -546,8 +376,7 @@ impl Listing for Segments {
             return Err(FormatError::field(RECORD, held.at, "offsets", found, "bytes of the file"));
         }
         let extent = Extent::new(range.start, range.end.saturating_sub(range.start));
-        let map = ExtentMap::of(extent);
-        Ok(Stream { source: media.source.clone(), map, reasons: Vec::new() })
+        Ok(Stream { source: media.source.clone(), map: ExtentMap::of(extent), reasons })
     }
 
     fn native_extension(&self) -> &'static str {
@@ -580,14 +409,5 @@ impl Listing for Segments {
         found.extend(describe::run(media, &judged, offset)?);
         found.extend(describe::stream(&*media.source, offset));
         Ok(found)
-    }
-}
-
-impl Segments {
-    /// The copy of the index that a path names.
-    fn copy_at(&self, file: Option<&str>) -> Option<&Copy> {
-        std::iter::once(&self.index.copy)
-            .chain(&self.index.mirror)
-            .find(|copy| copy.path.as_deref() == file)
     }
 }

@@ -91,10 +91,8 @@ fn query<'a>(
     table: &str,
     columns: &[Option<&str>],
 ) -> rusqlite::Result<Statement<'a>> {
-    let wanted: Vec<_> = columns
-        .iter()
-        .map(|column| column.map_or("NULL".to_owned(), quoted))
-        .collect();
+    let wanted: Vec<_> =
+        columns.iter().map(|column| column.map_or("NULL".to_owned(), quoted)).collect();
     let wanted = wanted.join(", ");
     let table = quoted(table);
     connection
@@ -230,10 +228,22 @@ mod tests {
         assert_eq!(found.tables, ["MotionDetectTB", "record_segment_idx_tb"]);
         assert_eq!(found.segments.len(), 3);
         let first = &found.segments[0];
-        assert_eq!((first.file, first.kind, first.start, first.end), (Some(0), 3, 1_748_190_748, 1_748_190_831));
-        assert_eq!((first.start_microseconds, first.end_microseconds, first.channel), (Some(787_000), None, None));
+        assert_eq!(
+            (first.file, first.kind, first.start, first.end),
+            (Some(0), 3, 1_748_190_748, 1_748_190_831)
+        );
+        assert_eq!(
+            (first.start_microseconds, first.end_microseconds, first.channel),
+            (Some(787_000), None, None)
+        );
         assert_eq!(found.segments[2].end_offset, Some(8_247_272));
-        let expected = PictureRow { file: 2, offset: 4096, length: 100, seconds: 1_748_190_748, microseconds: 0 };
+        let expected = PictureRow {
+            file: 2,
+            offset: 4096,
+            length: 100,
+            seconds: 1_748_190_748,
+            microseconds: 0,
+        };
         assert_eq!(found.pictures, [expected]);
         assert!(found.notes.is_empty());
     }

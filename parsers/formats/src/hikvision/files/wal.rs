@@ -166,8 +166,8 @@ pub fn apply(database: &mut Vec<u8>, log: &[u8]) -> Result<Applied, Unusable> {
         let place = be32(frame, 0).and_then(|number| usize::try_from(number.checked_sub(1)?).ok());
         let place = place.and_then(|place| place.checked_mul(header.page_bytes));
         // A page behind the length of the last commit was cut off again.
-        let target = place
-            .and_then(|start| database.get_mut(start..start.checked_add(header.page_bytes)?));
+        let target =
+            place.and_then(|start| database.get_mut(start..start.checked_add(header.page_bytes)?));
         if let (Some(target), Some(page)) = (target, frame.get(FRAME_HEADER_BYTES..)) {
             target.copy_from_slice(page);
         }
@@ -213,7 +213,11 @@ mod tests {
             let head: Vec<u8> = [*page, *commit].iter().flat_map(|w| w.to_be_bytes()).collect();
             sum = sum.add(&head).add(&[*fill; PAGE]);
             bytes.extend(&head);
-            bytes.extend([0x1122_3344u32, 0x5566_7788, sum.first, sum.second].iter().flat_map(|w| w.to_be_bytes()));
+            bytes.extend(
+                [0x1122_3344u32, 0x5566_7788, sum.first, sum.second]
+                    .iter()
+                    .flat_map(|w| w.to_be_bytes()),
+            );
             bytes.extend([*fill; PAGE]);
         }
         bytes

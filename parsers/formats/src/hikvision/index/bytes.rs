@@ -49,11 +49,6 @@ impl Patched {
     pub fn all(&self) -> &[u8] {
         &self.bytes
     }
-
-    /// True when none of the bytes could be read.
-    pub fn is_lost(&self) -> bool {
-        self.lost.iter().fold(0u64, |sum, lost| sum.saturating_add(lost.len())) >= self.at.len()
-    }
 }
 
 fn fill(source: &dyn Source, offset: u64, buf: &mut [u8], lost: &mut Vec<Extent>) {
@@ -104,9 +99,9 @@ pub fn find_in_sectors(
     const STEP: u64 = 4 << 20;
     const MOST: usize = 64;
     let finder = memchr::memmem::Finder::new(needle);
-    let end = start.saturating_add(length).min(volume.source.len().saturating_sub(
-        volume.extent.offset(),
-    ));
+    let end = start
+        .saturating_add(length)
+        .min(volume.source.len().saturating_sub(volume.extent.offset()));
     let mut from = start & !511;
     let mut found = Vec::new();
     while from < end && found.len() < MOST {
@@ -164,7 +159,7 @@ mod tests {
         }
     }
 
-    /// a bad sector costs itself, not its neighbours.
+    /// A bad sector costs itself, not its neighbours.
     #[test]
     fn only_the_bad_sector_is_lost() {
         for named in [true, false] {

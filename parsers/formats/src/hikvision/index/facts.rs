@@ -66,7 +66,7 @@ fn of_master(master: &Master, out: &mut Facts) {
     for (number, area) in master.logs.iter().enumerate() {
         let name = format!("log area {}", number.saturating_add(1));
         let value = match area.size {
-            0 => "not stated".to_owned(),
+            0 => "not stated; its usual place is read".to_owned(),
             _ => format!("{} bytes at 0x{:x}", area.size, area.offset),
         };
         out.add(name, value);
@@ -81,14 +81,20 @@ fn of_master(master: &Master, out: &mut Facts) {
 
 fn of_tree(name: &str, tree: &Tree, volume: &Volume, out: &mut Facts) {
     let at = tree.at;
-    out.add(name, format!("0x{:x}, {} bytes, found by: {}", at.offset(), at.len(), tree.found_by.as_text()));
+    out.add(
+        name,
+        format!("0x{:x}, {} bytes, found by: {}", at.offset(), at.len(), tree.found_by.as_text()),
+    );
     let Some(header) = &tree.header else {
         out.add(format!("{name}, header"), "not usable; pages by a scan");
         return;
     };
     out.add(format!("{name}, version"), header.version_text());
     out.add(format!("{name}, created"), date(header.created_time()));
-    out.add(format!("{name}, leaves"), format!("{} in {} page lists", tree.leaves.len(), tree.lists.len()));
+    out.add(
+        format!("{name}, leaves"),
+        format!("{} in {} page lists", tree.leaves.len(), tree.lists.len()),
+    );
     out.add(format!("{name}, entries counted by its header"), header.entries.to_string());
     let base = match tree.pointer_base {
         Some(base) if base == volume.extent.offset() => "the start of the disk, or file",
@@ -101,9 +107,16 @@ fn of_tree(name: &str, tree: &Tree, volume: &Volume, out: &mut Facts) {
     types.sort_unstable();
     types.dedup();
     out.add(format!("{name}, node type of leaves"), format!("{types:?}"));
+    let stated = tree.stated_bytes.and_then(|bytes| at.offset().checked_add(bytes));
+    let behind = [Some(at.end()), stated];
     let footer = match tree.footer {
-        Some(footer) if footer.offset() == at.end() => "directly behind the tree".to_owned(),
-        Some(footer) if footer.end() == at.end() => "last node of the tree".to_owned(),
+        Some(footer) if behind.contains(&Some(footer.offset())) => {
+            "at offset plus size of the tree, as by the second reading of section 17".to_owned()
+        }
+        Some(footer) if footer.end() == at.end() => {
+            "last node inside the size of the tree, as by the first reading of section 17"
+                .to_owned()
+        }
         Some(footer) => format!("0x{:x}", footer.offset()),
         None => "not where the header says".to_owned(),
     };
@@ -127,9 +140,8 @@ fn of_entries(index: &Index, out: &mut Facts) {
     out.add("entries closed", count(|entry| !entry.stale && entry.state == EntryState::Closed));
     out.add("entries not closed", count(|entry| !entry.stale && entry.state == EntryState::Open));
     out.add("entries reserved", count(|entry| !entry.stale && entry.state == EntryState::Reserved));
-    let damaged = |entry: &super::Entry| {
-        !entry.stale && matches!(entry.state, EntryState::Damaged(_))
-    };
+    let damaged =
+        |entry: &super::Entry| !entry.stale && matches!(entry.state, EntryState::Damaged(_));
     out.add("entries damaged", count(damaged));
     out.add("entries no longer listed", count(|entry| entry.stale));
     out.add("entries in conflict", count(|entry| entry.conflict));

@@ -35,7 +35,10 @@ impl Geometry {
             video_base: master.video_base,
             block_bytes: master.block_bytes,
             blocks: u64::from(master.blocks),
-            reasons: vec![Reason::supporting("block grid by the pointers of the master sector", at)],
+            reasons: vec![Reason::supporting(
+                "block grid by the pointers of the master sector",
+                at,
+            )],
         })
     }
 
@@ -53,7 +56,8 @@ impl Geometry {
         let highest = agreeing.next_back().copied().unwrap_or(lowest);
         let usual = fits(VIDEO_BASE) && VIDEO_BASE <= lowest;
         let video_base = if usual { VIDEO_BASE } else { lowest };
-        let counted = highest.saturating_sub(video_base).checked_div(block_bytes)?.saturating_add(1);
+        let counted =
+            highest.saturating_sub(video_base).checked_div(block_bytes)?.saturating_add(1);
         let blocks = counted.max(stated.unwrap_or(0).min(BLOCKS_MAX)).min(BLOCKS_MAX);
         let text = format!(
             "no usable master sector: {votes} of {} block offsets in the entries are 0x{residue:x} modulo {block_bytes} bytes; {}",
@@ -111,11 +115,8 @@ pub fn settle(
     stated: Option<u64>,
     findings: &mut Findings,
 ) -> Option<Geometry> {
-    let offsets: Vec<u64> = slots
-        .iter()
-        .filter(|slot| slot.listed)
-        .map(|slot| slot.raw.block.get())
-        .collect();
+    let offsets: Vec<u64> =
+        slots.iter().filter(|slot| slot.listed).map(|slot| slot.raw.block.get()).collect();
     let at = slots.first().map_or(volume.at(0, 0), |slot| slot.at);
     let voted = || Geometry::of_entries(&offsets, stated, at);
     let agreeing = |geometry: &Geometry| {
@@ -135,7 +136,11 @@ pub fn settle(
             let master = geometry.reasons.first().and_then(|reason| reason.at).unwrap_or(at);
             let text = format!(
                 "the master sector states blocks of {} bytes from 0x{:x}, but only {votes} of {} entries fit them; blocks of {} bytes from 0x{:x} by the entries",
-                geometry.block_bytes, geometry.video_base, offsets.len(), voted.block_bytes, voted.video_base
+                geometry.block_bytes,
+                geometry.video_base,
+                offsets.len(),
+                voted.block_bytes,
+                voted.video_base
             );
             voted.reasons.push(Reason::against("the master sector states another grid", master));
             findings.note(FindingKind::DamagedIndex, master, text);
@@ -153,7 +158,8 @@ pub fn settle(
 
 /// Block size: what divides all distances between blocks, or most of them where an offset is damaged.
 fn block_bytes(sorted: &[u64]) -> u64 {
-    let distances = || sorted.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?));
+    let distances =
+        || sorted.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?));
     let is_size = |size: &u64| BLOCK_BYTES_RANGE.contains(size) && size.is_power_of_two();
     let common = distances().fold(0, gcd);
     // Where few entries survive, their blocks may lie several blocks apart.
@@ -199,14 +205,17 @@ mod tests {
     fn a_grid_follows_from_the_entries_alone() {
         let offsets: Vec<u64> = (0..20).map(|n| VIDEO_BASE + n * BLOCK_BYTES).collect();
         let grid = Geometry::of_entries(&offsets, Some(148), Extent::new(0, 1)).unwrap();
-        assert_eq!((grid.video_base, grid.block_bytes, grid.blocks), (VIDEO_BASE, BLOCK_BYTES, 148));
+        assert_eq!(
+            (grid.video_base, grid.block_bytes, grid.blocks),
+            (VIDEO_BASE, BLOCK_BYTES, 148)
+        );
         let small: Vec<u64> = (3..9).map(|n| 0x10_0200 + n * (1 << 20)).collect();
         let grid = Geometry::of_entries(&small, None, Extent::new(0, 1)).unwrap();
         assert_eq!((grid.video_base, grid.block_bytes, grid.blocks), (0x40_0200, 1 << 20, 6));
     }
 
     proptest! {
-        /// damaged offsets do not move the grid.
+        /// Damaged offsets do not move the grid.
         #[test]
         fn a_few_damaged_offsets_do_not_move_it(
             damaged in prop::collection::vec(any::<u64>(), 0..5),

@@ -93,18 +93,24 @@ impl Item {
             (2, [first, _]) => (first, "first"),
             _ => return,
         };
-        if self.entry.state == EntryState::Unused {
+        // A copy without a page is missing: that is said once, not with every entry.
+        if self.entry.state == EntryState::Unused || other.leaves.is_empty() {
             return;
         }
         let at = self.entry.at;
         let is_damaged = matches!(self.entry.state, EntryState::Damaged(_));
         if !is_damaged && other.covers(self.entry.raw_start) {
             self.entry.conflict = true;
-            let text = format!("the {name} copy of the index can be read and does not hold this entry");
+            let text =
+                format!("the {name} copy of the index can be read and does not hold this entry");
             self.entry.reasons.push(Reason::against(text, at));
         } else {
-            let which = if is_damaged { "this one" } else { "the other one" };
-            let text = format!("not in the {name} copy of the index, and {which} is damaged here");
+            let text = match is_damaged {
+                true => format!("the {name} copy of the index does not hold this damaged entry"),
+                false => format!(
+                    "the {name} copy of the index is damaged where this entry would be: only the other one holds it"
+                ),
+            };
             self.entry.reasons.push(Reason::against(text, at));
         }
     }
@@ -122,7 +128,8 @@ impl Entry {
     fn is_version_of(&self, other: &Self) -> bool {
         let is_open = |entry: &Self| entry.state == EntryState::Open;
         let in_use = |entry: &Self| {
-            entry.channel.is_some() && !matches!(entry.state, EntryState::Unused | EntryState::Reserved)
+            entry.channel.is_some()
+                && !matches!(entry.state, EntryState::Unused | EntryState::Reserved)
         };
         in_use(self)
             && in_use(other)
@@ -173,11 +180,7 @@ fn pair_versions(items: &mut Vec<Item>) {
 }
 
 /// Entries that are no longer listed and are no earlier form of one that is.
-fn stale(
-    copies: &[(Tree, Vec<Slot>)],
-    items: &[Item],
-    listed: &HashMap<Key, usize>,
-) -> Vec<Entry> {
+fn stale(copies: &[(Tree, Vec<Slot>)], items: &[Item], listed: &HashMap<Key, usize>) -> Vec<Entry> {
     let mut blocks: HashMap<(u64, Option<u32>), Vec<&Item>> = HashMap::new();
     let mut out: Vec<Entry> = Vec::new();
     let mut seen: HashMap<Key, usize> = HashMap::new();
@@ -197,8 +200,7 @@ fn stale(
         }
         let mut entry = slot.raw.decode(slot.at);
         let same = blocks.get(&(entry.block, entry.channel)).map_or(&[][..], Vec::as_slice);
-        if entry.state == EntryState::Open
-            || same.iter().any(|item| item.key.1 == entry.raw_start)
+        if entry.state == EntryState::Open || same.iter().any(|item| item.key.1 == entry.raw_start)
         {
             continue;
         }

@@ -23,15 +23,14 @@ const SIZES: [(u64, u64); 3] = [(64_008_192, 0x2000), (16_002_048, 0x800), (32_0
 /// First records of the two areas on the disks seen, and of area 1 by the second reading.
 const FIRST_RECORDS: [u64; 3] = [0xA200, 0x3D1_3A00, 0x8A00];
 
-/// Both areas of a disk: by the pointers of its master sector, by the usual places where it has none. An area that the disk does not have is
-/// empty.
+/// Both areas of a disk: by the pointers of its master sector, by the usual places where it has none or names one area only.
 pub fn areas(index: &Index, volume: &Volume) -> Vec<Extent> {
     let stated = index.master.as_ref().map_or(LOG_AREAS, |master| master.logs);
     let place = |area: Area, usual: Area| {
         let is_possible = area.size <= AREA_MAX
             && area.end().is_some_and(|end| end <= index.geometry.video_base.max(AREA_MAX));
-        let area = if is_possible { area } else { usual };
-        volume.at(area.offset, if area.offset == 0 { 0 } else { area.size })
+        let area = if is_possible && area.offset != 0 { area } else { usual };
+        volume.at(area.offset, area.size)
     };
     stated.into_iter().zip(LOG_AREAS).map(|(area, usual)| place(area, usual)).collect()
 }

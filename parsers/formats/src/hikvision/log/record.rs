@@ -200,7 +200,9 @@ impl<'a> Reading<'a> {
             let date = self.bytes.get(at..).and_then(|bytes| bytes.first_chunk::<4>());
             date.map(|[day, month, low, high]| (*day, *month, u16::from_le_bytes([*low, *high])))
                 .filter(|(day, month, year)| {
-                    (1..=31).contains(day) && (1..=12).contains(month) && (1990..2100).contains(year)
+                    (1..=31).contains(day)
+                        && (1..=12).contains(month)
+                        && (1990..2100).contains(year)
                 })
         };
         let (firmware, encoder) = (version(0xD4), version(0xDC));
@@ -241,12 +243,8 @@ pub fn event(
         let place = at.slice(0x0C, 2).unwrap_or(at);
         return Err(FormatError::field(STRUCTURE, place, "major", head.major, "1 to 5"));
     }
-    let mut reading = Reading {
-        bytes,
-        taken: vec![false; bytes.len()],
-        details: Vec::new(),
-        channel: None,
-    };
+    let mut reading =
+        Reading { bytes, taken: vec![false; bytes.len()], details: Vec::new(), channel: None };
     reading.take(0, 0x10);
     if stated_length(bytes) == Some(at.len()) {
         reading.take(0x40, 4);

@@ -178,7 +178,9 @@ impl Limits<'_> {
         }
         let chunk = self.chunk.and_then(|end| end.checked_sub(start)).unwrap_or(room);
         let limit = next.unwrap_or(room).min(chunk).min(room);
-        let likely = lengths.iter().find(|length| **length <= limit && self.is_silent(start, **length, limit));
+        let likely = lengths
+            .iter()
+            .find(|length| **length <= limit && self.is_silent(start, **length, limit));
         if let Some(likely) = likely {
             return (*likely, false);
         }

@@ -165,7 +165,8 @@ impl Plan {
         disk.len = trees[1] + room + 0x1_0000;
         let mut layout = Layout { trees, tree_bytes, leaves: [Vec::new(), Vec::new()] };
         for (number, at) in trees.into_iter().enumerate() {
-            layout.leaves[number] = self.write_tree(&mut disk, at, &self.copies[number], nodes, inner);
+            layout.leaves[number] =
+                self.write_tree(&mut disk, at, &self.copies[number], nodes, inner);
         }
         self.write_master(&mut disk, 0x200, &layout);
         if self.with_backup {
@@ -202,7 +203,14 @@ impl Plan {
         disk.put_u32(at + 0xF0, 0x5477_2237);
     }
 
-    fn write_tree(&self, disk: &mut Sparse, at: u64, items: &[Item], nodes: u64, inner: u64) -> Vec<u64> {
+    fn write_tree(
+        &self,
+        disk: &mut Sparse,
+        at: u64,
+        items: &[Item],
+        nodes: u64,
+        inner: u64,
+    ) -> Vec<u64> {
         let groups: Vec<&[Item]> = items.chunks(self.per_leaf).collect();
         let leaf = |n: usize| at + (2 + inner + n as u64) * 4096;
         let footer = at + nodes * 4096;
@@ -212,9 +220,14 @@ impl Plan {
         disk.put_u32(at + 0x34, 4096);
         disk.put_u32(at + 0x38, 2);
         disk.put_u32(at + 0x3C, self.created);
-        for (offset, value) in
-            [(0x40, footer), (0x48, footer), (0x50, at + 4096), (0x58, leaf(0)), (0x60, nodes + 1), (0x68, items.len() as u64)]
-        {
+        for (offset, value) in [
+            (0x40, footer),
+            (0x48, footer),
+            (0x50, at + 4096),
+            (0x58, leaf(0)),
+            (0x60, nodes + 1),
+            (0x68, items.len() as u64),
+        ] {
             disk.put_u64(at + offset, value);
         }
         let list = |disk: &mut Sparse, node: u64, children: &[(u64, Item)]| {

@@ -6,6 +6,7 @@ use daleel_core::{
     CivilTime, FileTree, FindingKind, Grade, Input, Recorder, Source, TreeFile, Volume,
 };
 use hex_literal::hex;
+use proptest::prelude::*;
 
 use super::{noon, units};
 use crate::hikvision::file;
@@ -86,6 +87,14 @@ fn a_file_is_one_recording() {
     assert_eq!(recorder.native_extension(recording), "mpg");
     let stream = recorder.stream(recording).unwrap();
     assert_eq!(stream.map.len(), bytes.len() as u64);
+}
+
+/// A folder of nothing but files that are not read is named all the same.
+#[test]
+fn a_folder_of_old_files_is_named() {
+    let input = tree(&[("old.mp4", [b"4HKH".to_vec(), vec![0; 200]].concat())]);
+    assert_eq!(file::probe(&input)[0].score, 20);
+    assert_eq!(open(input).recordings().count(), 0);
 }
 
 /// T-3: dates that run backwards are shown as such, not as a range.
@@ -181,5 +190,39 @@ fn a_real_head_is_explained() {
     assert_eq!(value(140, "encoder date"), "2008-07-10");
     assert_eq!(value(140, "size"), "2592 x 1944");
     assert_eq!(value(90, "CRC-32"), "holds, its bytes reversed");
-    assert_eq!(value(182, "PTS"), "5125006132");
+    assert_eq!(value(182, "PTS"), "4171604788");
+}
+
+proptest! {
+    /// S-9: whatever a file holds, it is listed and explained without a panic.
+    #[test]
+    fn no_file_panics(
+        cuts in prop::collection::vec((0usize..2000, 0usize..60, any::<u8>()), 0..6),
+        header in any::<bool>(),
+        offset in 0u64..4000,
+    ) {
+        let mut bytes = if header { units::media_info(2) } else { Vec::new() };
+        bytes.extend(units::stream(noon(0), 3));
+        for (at, length, value) in cuts {
+            let at = at.min(bytes.len());
+            let end = (at + length).min(bytes.len());
+            if value < 128 {
+                bytes.drain(at..end);
+            } else {
+                bytes[at..end].fill(value);
+            }
+        }
+        let input = whole(bytes);
+        for verdict in file::probe(&input) {
+            let recorder = file::open(input.clone(), &verdict).unwrap();
+            for recording in recorder.recordings() {
+                let recording = recording.unwrap();
+                let stream = recorder.stream(&recording).unwrap();
+                let parser = recorder.parser(&recording);
+                let end = stream.map.len();
+                let _ = daleel_core::Walk::new(&stream, parser, 0..end).count();
+            }
+            let _ = recorder.describe(offset, None).unwrap();
+        }
+    }
 }

@@ -6,7 +6,10 @@ use daleel_core::{Extent, FindingKind, Source, Volume};
 use proptest::prelude::*;
 
 use super::disk::{BASE, GIB, Item, Plan, Sparse};
-use crate::hikvision::index::{Entry, EntryState, Index, read_tree_file};
+use crate::hikvision::{
+    describe,
+    index::{Entry, EntryState, Index, read_tree_file},
+};
 
 fn read(disk: &Sparse) -> Index {
     Index::read(&disk.volume()).unwrap()
@@ -24,7 +27,7 @@ fn live(index: &Index) -> Vec<&Entry> {
     index.entries.iter().filter(|entry| !entry.stale).collect()
 }
 
-/// both readings of the format give the same index, without a complaint, and the reading met is stated.
+/// I-2: both readings of the format give the same index, without a complaint, and the reading met is stated.
 #[test]
 fn both_readings_give_the_same_index() {
     for (second_reading, gap) in [(false, 0), (true, 0), (true, 0x3200), (false, 0x1000)] {
@@ -42,14 +45,17 @@ fn both_readings_give_the_same_index() {
             assert!(!entry.conflict && !entry.stale && entry.reasons.is_empty(), "{entry:?}");
         }
         assert_eq!(index.entries.last().unwrap().state, EntryState::Open);
-        assert_eq!(fact(&index, "tree 1, node type of leaves"), if second_reading { "[0]" } else { "[2]" });
+        assert_eq!(
+            fact(&index, "tree 1, node type of leaves"),
+            if second_reading { "[0]" } else { "[2]" }
+        );
         let zero = fact(&index, "master fields +70h and +80h").starts_with("zero");
         assert_eq!(zero, second_reading);
         assert!(index.trees.iter().all(|tree| tree.whole && tree.footer.is_some()));
     }
 }
 
-/// without any master sector the grid follows from the entries, and the trees from the end of the disk.
+/// I-5: without any master sector the grid follows from the entries, and the trees from the end of the disk.
 #[test]
 fn without_masters_trees_and_grid_are_found() {
     let (mut disk, _) = Plan::new(30, 10).write();
@@ -64,7 +70,7 @@ fn without_masters_trees_and_grid_are_found() {
     assert!(count(&index, FindingKind::Inferred) >= 2);
 }
 
-/// a master that is gone costs a finding, nothing else; one that lies is caught by its own checks.
+/// I-5: a master that is gone costs a finding, nothing else; one that lies is caught by its own checks.
 #[test]
 fn one_master_is_enough() {
     let (disk, _) = Plan::new(30, 10).write();
@@ -100,7 +106,7 @@ fn a_copy_of_the_master_anywhere_behind_the_logs_is_found() {
     assert_eq!(read(&disk).master.unwrap().at.offset(), 0x4C5_8200);
 }
 
-/// one lost copy of the tree is one finding, not one for each entry.
+/// I-5: one lost copy of the tree is one finding, not one for each entry.
 #[test]
 fn one_tree_is_enough() {
     for lost in [0, 1] {
@@ -113,7 +119,7 @@ fn one_tree_is_enough() {
     }
 }
 
-/// where pointers are gone, the search at the end of the disk finds the trees.
+/// I-5: where pointers are gone, the search at the end of the disk finds the trees.
 #[test]
 fn trees_are_found_without_pointers() {
     let (mut disk, _) = Plan::new(30, 10).write();
@@ -126,7 +132,7 @@ fn trees_are_found_without_pointers() {
     assert_eq!(index.entries[0].copies.len(), 2);
 }
 
-/// a page that cannot be read costs itself in that copy; the other copy has its entries, and nobody calls that a conflict.
+/// I-5: a page that cannot be read costs itself in that copy; the other copy has its entries, and nobody calls that a conflict.
 #[test]
 fn an_unreadable_page_is_no_conflict() {
     let (mut disk, layout) = Plan::new(148, 100).write();
@@ -136,7 +142,11 @@ fn an_unreadable_page_is_no_conflict() {
     assert!(index.entries.iter().all(|entry| !entry.conflict));
     let single = index.entries.iter().filter(|entry| entry.copies.len() == 1).count();
     assert_eq!(single, 42);
-    assert!(index.findings.iter().any(|f| f.text.contains("42 are missing")), "{:?}", index.findings);
+    assert!(
+        index.findings.iter().any(|f| f.text.contains("42 are missing")),
+        "{:?}",
+        index.findings
+    );
     assert!(count(&index, FindingKind::Hole) > 0);
     // The same page in both copies: those entries are gone, the others stay.
     disk.holes.push(Extent::new(layout.leaves[1][1], 4096));
@@ -183,7 +193,7 @@ fn leaves_are_found_three_ways() {
     }
 }
 
-/// an entry that one copy holds as open and the other as closed is one entry in conflict, the closed version counting.
+/// I-5: an entry that one copy holds as open and the other as closed is one entry in conflict, the closed version counting.
 #[test]
 fn two_versions_are_one_entry() {
     let mut plan = Plan::new(30, 10);
@@ -200,7 +210,7 @@ fn two_versions_are_one_entry() {
     assert!(index.entries.iter().filter(|entry| !entry.conflict).all(|e| e.copies.len() == 2));
 }
 
-/// an entry in one whole copy only is in conflict; several entries in one block are not.
+/// I-5: an entry in one whole copy only is in conflict; several entries in one block are not.
 #[test]
 fn an_entry_in_one_copy_only_is_in_conflict() {
     let mut plan = Plan::new(30, 10);
@@ -231,7 +241,24 @@ fn an_entry_written_over_in_one_copy_is_no_conflict() {
     assert!(single.iter().all(|entry| !entry.reasons.is_empty()));
 }
 
-/// slots behind the entry count are no longer listed; those that repeat a listed entry are not told again.
+/// I-5: headers of both copies, master sectors and a page are gone: what pages are left are found by their shape.
+#[test]
+fn pages_alone_are_found_by_their_shape() {
+    let (mut disk, layout) = Plan::new(148, 100).write();
+    for at in [0x200, 0x4C5_6000] {
+        disk.put(at, &[0; 256]);
+    }
+    disk.put(layout.trees[0], &vec![0; layout.tree_bytes as usize]);
+    disk.put(layout.trees[1], &[0; 0x2000]);
+    disk.put(layout.leaves[1][1], &[0; 4096]);
+    let index = read(&disk);
+    assert_eq!(live(&index).len(), 101 - 42);
+    assert!(index.entries.iter().all(|entry| entry.reasons.is_empty()));
+    assert_eq!((index.geometry.video_base, index.geometry.block_bytes), (BASE, GIB));
+    assert!(index.findings.iter().any(|f| f.text.contains("by their shape")));
+}
+
+/// slots behind the entry count are no longer listed; those that repeat a listed entry are not told again.
 #[test]
 fn slots_behind_the_count_are_stale() {
     let (mut disk, layout) = Plan::new(30, 10).write();
@@ -268,14 +295,14 @@ fn entries_outside_the_grid_are_damaged_and_kept() {
     assert!(index.entries.iter().all(|entry| entry.channel.is_some() && !entry.conflict));
 }
 
-/// an image that lost its end says so; the grid is still known.
+/// An image that lost its end says so; the grid is still known.
 #[test]
 fn a_truncated_image_says_what_is_missing() {
     let (mut disk, _) = Plan::new(30, 10).write();
     disk.len = BASE + 20 * GIB;
     let index = read(&disk);
     assert_eq!((index.entries.len(), index.trees.len(), index.geometry.blocks), (0, 0, 30));
-    let text = "both copies of the index lie at the end";
+    let text = "the copies of the index lie at the end";
     assert!(index.findings.iter().any(|f| f.kind == FindingKind::Hole && f.text.contains(text)));
 }
 
@@ -314,6 +341,8 @@ fn a_tree_in_a_file_is_read() {
     assert_eq!((file.entries.len(), file.unused_blocks), (11, 19));
     assert!(file.findings.is_empty() && file.tree.whole, "{:?}", file.findings);
     assert_eq!((file.geometry.video_base, file.geometry.blocks), (BASE, 30));
+    let shown = describe::tree_file(&file, &source, 0x2060).unwrap();
+    assert_eq!((shown.len(), shown[1].name.as_str()), (2, "index entry 0"));
     let not: Arc<dyn Source> = Arc::new(vec![0u8; 100]);
     assert!(read_tree_file(&not).is_err());
 }
@@ -347,7 +376,7 @@ fn nothing_leads_to_nothing() {
     assert!(Index::read(&disk.volume()).is_err());
 }
 
-/// P-1: a listing reads index pages only, however large the disk is.
+/// I-3: a listing reads index pages only, however large the disk is.
 #[test]
 fn the_index_of_a_large_disk_is_read_quickly() {
     for (blocks, used) in [(10_000, 9_990), (65_536, 65_000)] {

@@ -39,3 +39,8 @@ pub fn noon(seconds: i64) -> CivilTime {
 mod encryption;
 mod file;
 mod units;
+mod files;
+mod files_real;
+mod disk;
+mod disk_show;
+mod index;

@@ -77,7 +77,10 @@ impl TreeHeader {
             return None;
         };
         if u64::from(header.node_bytes) != NODE_BYTES {
-            let text = format!("this tree states nodes of {} bytes; read as nodes of 4096", header.node_bytes);
+            let text = format!(
+                "this tree states nodes of {} bytes; read as nodes of 4096",
+                header.node_bytes
+            );
             findings.note(FindingKind::Interpretation, at, text);
         }
         Some(header)

@@ -18,6 +18,7 @@ const NODES_MAX: usize = 16_384;
 /// Deepest page list followed; the trees seen have one level of them.
 const DEPTH_MAX: u32 = 8;
 const UNREADABLE: &str = "could not be read";
+const ZEROED: &str = "holds zeros only";
 
 /// A leaf and what leads to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +98,11 @@ impl<'a> Reach<'a> {
                 is_whole = false;
                 continue;
             }
+            if node.is_zeroed() {
+                self.lost.insert(offset, ZEROED);
+                is_whole = false;
+                continue;
+            }
             let (count, odd) = node.entry_count();
             if node.is_leaf() || (depth > 0 && count == 0) {
                 self.by_root.insert(offset);
@@ -133,6 +139,10 @@ impl<'a> Reach<'a> {
             let node = self.node(offset);
             if !node.is_readable() {
                 self.lost.insert(offset, UNREADABLE);
+                return false;
+            }
+            if node.is_zeroed() {
+                self.lost.insert(offset, ZEROED);
                 return false;
             }
             if !node.is_leaf() && node.entry_count().0 != 0 {
@@ -205,12 +215,17 @@ impl<'a> Reach<'a> {
             .iter()
             .filter(|offset| !self.by_root.contains(offset) && !self.by_chain.contains(offset))
             .count();
+        let is_bare =
+            self.by_root.is_empty() && self.by_chain.is_empty() && self.by_scan.is_empty();
+        if is_bare && !self.lost.is_empty() {
+            return false;
+        }
         if self.is_settled() && only_scan == 0 {
             return self.lost.is_empty();
         }
         let how = |is_whole: bool| if is_whole { "" } else { " (broken off)" };
         let text = format!(
-            "leaf pages by the page list: {}{}, by the chain of leaves: {}{}, by a scan of the area: {}, of which {only_scan} by nothing else{}",
+            "leaf pages by the page list: {}{}, by the chain of leaves: {}{}, by a scan of the area: {}, {only_scan} of them by nothing else{}",
             self.by_root.len(),
             how(self.root_is_whole),
             self.by_chain.len(),

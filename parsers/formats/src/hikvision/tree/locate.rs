@@ -5,7 +5,12 @@
 
 use daleel_core::{Extent, FindingKind, Findings, Volume};
 
-use super::{SIGNATURE, SIGNATURE_SHIFT, TREE_BYTES_RANGE, header::TreeHeader, node::NODE_BYTES};
+use super::{
+    SIGNATURE, SIGNATURE_SHIFT, TREE_BYTES_RANGE,
+    header::TreeHeader,
+    node::NODE_BYTES,
+    pages::{find_pages, groups},
+};
 use crate::hikvision::{index::bytes::find_in_sectors, master::Master};
 
 /// How much of the end of a disk is searched.
@@ -20,6 +25,8 @@ pub enum FoundBy {
     Behind,
     /// By its signature near the end of the disk.
     Signature,
+    /// By the shape of its pages near the end of the disk; its header is gone.
+    Pages,
     /// The start of a file.
     File,
 }
@@ -32,6 +39,7 @@ impl FoundBy {
             Self::Pointer(_) => "pointer of the master sector to tree 2",
             Self::Behind => "directly behind the other copy",
             Self::Signature => "signature near the end of the disk",
+            Self::Pages => "shape of its pages near the end of the disk",
             Self::File => "start of the file",
         }
     }
@@ -46,8 +54,8 @@ pub struct Located {
     pub length: u64,
     /// How it was found.
     pub found_by: FoundBy,
-    /// True when its signature could be read; a tree whose header is damaged may still be read by its pages.
-    pub is_signed: bool,
+    /// Its size by the master sector, where a pointer leads to it.
+    pub stated_bytes: Option<u64>,
 }
 
 fn header_at(volume: &Volume, offset: u64) -> Option<TreeHeader> {
@@ -74,9 +82,9 @@ pub fn locate(volume: &Volume, masters: &[&Master], findings: &mut Findings) -> 
     let mut found: Vec<Located> = Vec::new();
     for master in masters {
         for (number, pointer) in master.trees.iter().enumerate() {
-            let is_known = found
-                .iter()
-                .any(|tree| tree.offset == pointer.offset || tree.found_by == FoundBy::Pointer(number));
+            let is_known = found.iter().any(|tree| {
+                tree.offset == pointer.offset || tree.found_by == FoundBy::Pointer(number)
+            });
             if is_known || pointer.offset == 0 || found.len() == 2 {
                 continue;
             }
@@ -93,7 +101,10 @@ pub fn locate(volume: &Volume, masters: &[&Master], findings: &mut Findings) -> 
         search(volume, masters, &mut found, findings);
     }
     if found.len() < 2 {
-        found.extend(unsigned(volume, masters, &found));
+        unsigned(volume, masters, &mut found, findings);
+    }
+    if found.len() < 2 {
+        by_pages(volume, masters, &mut found, findings);
     }
     found.sort_by_key(|tree| tree.offset);
     clip(&mut found);
@@ -110,7 +121,7 @@ fn measure(volume: &Volume, offset: u64, stated: Option<u64>, found_by: FoundBy)
         (Some(stated), Some(own)) => stated.max(own),
         (stated, own) => stated.or(own).unwrap_or(room),
     };
-    Located { offset, length, found_by, is_signed: header.is_some() }
+    Located { offset, length, found_by, stated_bytes: stated }
 }
 
 /// The start of a file that is a tree.
@@ -127,25 +138,37 @@ fn behind(volume: &Volume, found: &[Located]) -> Option<Located> {
         .map(|place| measure(volume, place, None, FoundBy::Behind))
 }
 
-/// Searches the end of the stated capacity and of the image.
-fn search(volume: &Volume, masters: &[&Master], found: &mut Vec<Located>, findings: &mut Findings) {
-    let mut ends: Vec<u64> = masters
-        .iter()
-        .map(|master| master.capacity)
-        .filter(|capacity| *capacity <= volume.extent.len())
-        .collect();
-    ends.push(volume.extent.len());
+/// The end of the stated capacity, and of the image where that is another: start and length.
+fn ends(volume: &Volume, masters: &[&Master]) -> Vec<(u64, u64)> {
+    let image = volume.source.len().saturating_sub(volume.extent.offset()).min(volume.extent.len());
+    let mut ends: Vec<u64> =
+        masters.iter().map(|master| master.capacity).filter(|end| *end <= image).collect();
+    ends.push(image);
+    ends.sort_unstable();
     ends.dedup();
-    let mut hits: Vec<u64> = Vec::new();
+    let mut from = 0;
+    let mut out = Vec::new();
     for end in ends {
-        let start = end.saturating_sub(SEARCH_BYTES);
-        hits.extend(find_by_signature(volume, start, end.saturating_sub(start)));
+        let start = end.saturating_sub(SEARCH_BYTES).max(from);
+        out.push((start, end.saturating_sub(start)));
+        from = end;
     }
+    out
+}
+
+/// Searches the end of the disk for the signature.
+fn search(volume: &Volume, masters: &[&Master], found: &mut Vec<Located>, findings: &mut Findings) {
+    let mut hits: Vec<u64> = ends(volume, masters)
+        .into_iter()
+        .flat_map(|(start, length)| find_by_signature(volume, start, length))
+        .collect();
     hits.retain(|hit| !found.iter().any(|tree| tree.offset == *hit));
     hits.sort_unstable();
     hits.dedup();
-    let headers: Vec<_> =
-        hits.iter().filter_map(|hit| header_at(volume, *hit).map(|header| (*hit, header))).collect();
+    let headers: Vec<_> = hits
+        .iter()
+        .filter_map(|hit| header_at(volume, *hit).map(|header| (*hit, header)))
+        .collect();
     let known = found.first().and_then(|tree| header_at(volume, tree.offset));
     // The tree in use is the one made last, unless a pointer says otherwise.
     let model = known.or_else(|| {
@@ -159,34 +182,85 @@ fn search(volume: &Volume, masters: &[&Master], found: &mut Vec<Located>, findin
             let text = "tree found by its signature near the end of the disk, not by a pointer";
             findings.note(FindingKind::Inferred, at, text);
         } else {
-            let created = header.created_time().map_or("an unknown time".to_owned(), |time| {
-                time.to_seconds_text()
-            });
-            let text = format!("another tree, created at {created}, is no copy of the one in use; its entries are not read");
+            let created = header
+                .created_time()
+                .map_or("an unknown time".to_owned(), |time| time.to_seconds_text());
+            let text = format!(
+                "another tree, created at {created}, is no copy of the one in use; its entries are not read"
+            );
             findings.note(FindingKind::NotListed, at, text);
         }
     }
 }
 
-/// A pointer to a tree whose header is damaged, where pages of it can be told.
-fn unsigned(volume: &Volume, masters: &[&Master], found: &[Located]) -> Option<Located> {
-    masters.iter().flat_map(|master| master.trees).enumerate().find_map(|(number, pointer)| {
-        let size = u64::from(pointer.size);
-        let overlaps = found.iter().any(|tree| {
-            let at = Extent::new(tree.offset, tree.length);
-            at.intersection(Extent::new(pointer.offset, size)).is_some()
-        });
-        let usable = TREE_BYTES_RANGE.contains(&size)
-            && pointer.offset % 512 == 0
-            && pointer.offset != 0
-            && volume.at(pointer.offset, 0).offset() < volume.source.len();
-        (usable && !overlaps).then_some(Located {
-            offset: pointer.offset,
-            length: size,
-            found_by: FoundBy::Pointer(number % 2),
-            is_signed: false,
-        })
-    })
+/// Pointers to trees whose header is gone: pages of them may still be there.
+fn unsigned(
+    volume: &Volume,
+    masters: &[&Master],
+    found: &mut Vec<Located>,
+    findings: &mut Findings,
+) {
+    let mut places: Vec<(usize, u64, u64)> = Vec::new();
+    for master in masters {
+        for (number, pointer) in master.trees.iter().enumerate() {
+            let known = places.iter().any(|(_, offset, _)| *offset == pointer.offset);
+            let overlaps = found.iter().any(|tree| tree.meets(pointer.offset, pointer.size.into()));
+            if pointer.offset != 0 && !known && !overlaps {
+                places.push((number, pointer.offset, pointer.size.into()));
+            }
+        }
+    }
+    for (number, offset, size) in places {
+        let length = size.clamp(*TREE_BYTES_RANGE.start(), *TREE_BYTES_RANGE.end());
+        let is_usable = TREE_BYTES_RANGE.contains(&size) && offset % 512 == 0 && found.len() < 2;
+        let at = volume.at(offset, length);
+        if is_usable && !find_pages(volume, offset, length).is_empty() {
+            let found_by = FoundBy::Pointer(number);
+            found.push(Located { offset, length, found_by, stated_bytes: Some(size) });
+        } else {
+            let name = number.saturating_add(1);
+            let text = format!("no tree where the master sector points for tree {name}");
+            let is_beyond = at.offset() >= volume.source.len();
+            let kind = if is_beyond { FindingKind::Hole } else { FindingKind::DamagedIndex };
+            let why = if is_beyond { ": behind the end of the image" } else { "" };
+            findings.note(kind, at, format!("{text}{why}"));
+        }
+    }
+}
+
+/// Pages near the end of the disk that no pointer or header leads to.
+fn by_pages(
+    volume: &Volume,
+    masters: &[&Master],
+    found: &mut Vec<Located>,
+    findings: &mut Findings,
+) {
+    let mut pages: Vec<u64> = ends(volume, masters)
+        .into_iter()
+        .flat_map(|(start, length)| find_pages(volume, start, length))
+        .collect();
+    pages.retain(|page| !found.iter().any(|tree| tree.meets(*page, NODE_BYTES)));
+    // Where a tree with a header is known, stray pages may be those of an older one.
+    for (offset, length) in groups(&pages) {
+        let at = volume.at(offset, length);
+        if found.len() < 2 && found.iter().all(|tree| tree.found_by == FoundBy::Pages) {
+            found.push(Located { offset, length, found_by: FoundBy::Pages, stated_bytes: None });
+            let text =
+                "pages of a tree found by their shape near the end of the disk; its header is gone";
+            findings.note(FindingKind::Inferred, at, text);
+        } else {
+            let text = "pages of a tree, by their shape, that neither a header nor a pointer leads to; their entries are not read";
+            findings.note(FindingKind::NotListed, at, text);
+        }
+    }
+}
+
+impl Located {
+    /// True when it shares bytes with a range of the volume.
+    fn meets(&self, offset: u64, length: u64) -> bool {
+        let own = Extent::new(self.offset, self.length);
+        own.intersection(Extent::new(offset, length.max(1))).is_some()
+    }
 }
 
 /// No tree reaches into the one behind it.

@@ -74,8 +74,32 @@ impl<'a> NodeView<'a> {
 
     /// A leaf is known by its first entry, which has no child. An entry without a block is none: such a page was erased.
     pub fn is_leaf(&self) -> bool {
-        let is_entry = |entry: RawEntry| entry.link.get() == NOTHING && entry.block.get() != NOTHING;
+        let is_entry =
+            |entry: RawEntry| entry.link.get() == NOTHING && entry.block.get() != NOTHING;
         self.is_readable() && self.entry(0).is_some_and(is_entry)
+    }
+
+    /// True for a leaf that nothing speaks against: its count is one, and all its entries are entries of blocks.
+    pub fn is_sound_leaf(&self) -> bool {
+        // Most sectors are none: this first.
+        if !self.is_leaf() {
+            return false;
+        }
+        let (count, odd) = self.entry_count();
+        let is_entry = |number: u32| {
+            self.entry(number).is_some_and(|entry| {
+                let block = entry.block.get();
+                !entry.is_broken() && block != 0 && block % 512 == 0
+            })
+        };
+        odd.is_none() && count > 0 && (0..count).all(is_entry)
+    }
+
+    /// True for a page of zeros: even an empty page says where the next one is.
+    pub fn is_zeroed(&self) -> bool {
+        self.bytes
+            .get(self.offset, NODE_BYTES)
+            .is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
     }
 
     /// How many entries are in use, and what is wrong with the count if something is. A count that cannot be one is replaced by the one
@@ -101,12 +125,15 @@ impl<'a> NodeView<'a> {
                     })
                     .count();
                 let shaped = u32::try_from(shaped).unwrap_or(ENTRIES_MAX);
-                let why = format!("entry count is {count}, at most {ENTRIES_MAX} fit; {shaped} by their shape");
+                let why = format!(
+                    "entry count is {count}, at most {ENTRIES_MAX} fit; {shaped} by their shape"
+                );
                 (shaped, Some(why))
             }
-            Some(other) if other != count && used != 0 => {
-                (count, Some(format!("entry count is {count}, but the bytes in use are those of {other}")))
-            }
+            Some(other) if other != count && used != 0 => (
+                count,
+                Some(format!("entry count is {count}, but the bytes in use are those of {other}")),
+            ),
             _ => (count, None),
         }
     }

@@ -1,35 +1,16 @@
-//! What was extracted, judged by FFmpeg: every .mp4 decodes without a word and every picture is the one it should be; FFmpeg's own DHAV
-//! demuxer and ours agree frame by frame.
+//! Dahua disks and streams.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation
-)]
-
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::{Command, Output},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use daleel_core::{FrameKind, Input, Source, Volume, Walk, WalkItem};
-use daleel_generator::{read_picture_mark, scenarios, truth};
+use daleel_generator::scenarios;
 use daleel_image::RawSource;
 use daleel_tests::{
-    judge::{Extracted, extract},
+    judge::extract,
     oracle::{ffmpeg, ffprobe},
 };
 
-const DALEEL: &str = env!("CARGO_BIN_EXE_daleel-under-test");
-
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
+use crate::peer::{DALEEL, decode, marks, run, size_of};
 
 /// Scenarios whose frames are all decodable where the clips begin: FFmpeg has nothing to complain of.
 fn is_clean(name: &str) -> bool {
@@ -74,86 +55,6 @@ fn every_clip_decodes_to_its_pictures() {
         }
     }
     assert!(clips > 100 && pictures > 10_000, "{clips} clips, {pictures} pictures");
-}
-
-fn size_of(extracted: &Extracted, id: &str) -> (usize, usize) {
-    let clip = extracted.clips.iter().find(|clip| clip.id == id).unwrap();
-    (clip.width as usize, clip.height as usize)
-}
-
-/// Picture marks by first payload byte.
-fn marks(truth: &truth::Truth) -> BTreeMap<u64, Option<(u32, u32)>> {
-    let frames = truth.recordings.iter().flat_map(|recording| &recording.frames);
-    frames
-        .map(|frame| {
-            let mark = frame.mark.map(|mark| (u32::from(mark.camera), u32::from(mark.number)));
-            (frame.payload[0][0], mark)
-        })
-        .collect()
-}
-
-/// Decodes a file; FFmpeg must not say a word. Gives what each picture carries.
-fn decode(name: &str, file: &Path, (width, height): (usize, usize)) -> Vec<Option<(u32, u32)>> {
-    let output = run(ffmpeg().unwrap().args(["-v", "warning", "-i"]).arg(file).args([
-        "-map",
-        "0:v",
-        "-fps_mode",
-        "passthrough",
-        "-enc_time_base",
-        "1:1000",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "gray",
-        "-",
-    ]));
-    // What the scaler says of JPEG's own range is about the conversion to grey made here.
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<_> =
-        said.lines().filter(|line| !line.contains("deprecated pixel format used")).collect();
-    assert_eq!(said, Vec::<&str>::new(), "{name}");
-    // The whole file, sound included, into nothing: no warning there either.
-    let whole = run(ffmpeg().unwrap().args(["-v", "warning", "-i"]).arg(file).args([
-        "-fps_mode",
-        "passthrough",
-        "-enc_time_base:v",
-        "1:1000",
-        "-f",
-        "null",
-        "-",
-    ]));
-    assert_eq!(String::from_utf8_lossy(&whole.stderr), "", "{name}");
-    let shown = output.stdout.len() / (width * height);
-    let cropped = (shown * width * height != output.stdout.len()).then(|| shown_size(file));
-    let (width, height) = cropped.unwrap_or((width, height));
-    output
-        .stdout
-        .chunks(width * height)
-        .map(|picture| {
-            read_picture_mark(picture, width, height)
-                .map(|(camera, number)| (u32::from(camera), u32::from(number)))
-        })
-        .collect()
-}
-
-/// Size that is shown, where the coded picture is cropped.
-fn shown_size(file: &Path) -> (usize, usize) {
-    let output = run(ffprobe()
-        .unwrap()
-        .args([
-            "-v",
-            "error",
-            "-select_streams",
-            "v",
-            "-show_entries",
-            "stream=width,height",
-            "-of",
-            "csv=p=0",
-        ])
-        .arg(file));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (width, height) = text.trim().split_once(',').unwrap();
-    (width.parse().unwrap(), height.parse().unwrap())
 }
 
 /// Times in the .mp4 are those of the counter: packet times differ as the frames' counters do, gaps included (T-7, X-7).
