@@ -328,6 +328,45 @@ scenarios! {
     missing_partition_table "dahua-missing-partition-table",
     two_channels "dav-two-channels",
     old_mpeg "dav-old-mpeg",
+    hikvision_blocks "hikvision-several-entries",
+    hikvision_open_blocks "hikvision-open-block",
+    hikvision_residual_footage "hikvision-residual",
+    hikvision_trees_that_differ "hikvision-trees-differ",
+    hikvision_pages_gone "hikvision-tree-page-gone",
+    hikvision_all_damage "hikvision-all-damage",
+    hikvision_truncated "hikvision-truncated",
+    hikvision_sound "hikvision-audio",
+    hikvision_sound_beside "hikvision-g722-g726",
+    hikvision_clock_change "hikvision-clock-change",
+    hikvision_zero_milliseconds "hikvision-zero-ms",
+    hikvision_encrypted "hikvision-encrypted",
+    hikvision_log "hikvision-logs",
+    hikvision_file "hik-imkh-h265",
+    hikvision_file_of_the_old_form "hik-4hkh",
+    hikvision_card "hik-sd-card",
+    hikvision_card_pictures "hik-sd-pictures",
+    hikvision_card_without_index "hik-sd-index-gone",
+    hikvision_card_media_missing "hik-sd-media-missing",
+    hikvision_camera_database "hik-camera-sqlite",
+    hikvision_share "hik-nas",
+    hikvision_recorder_on_a_share "hik-nas-btree",
+}
+
+/// Footage of earlier passes is listed as residual, and extracted when it is asked for.
+#[test]
+fn hikvision_residual_entries_extracted() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = write_scenario("hik-sd-card", folder.path());
+    let (card, out) = (truth.image_path(folder.path()), folder.path().join("out"));
+    let listed = daleel(DALEEL, &["list", card.to_str().unwrap(), "--jsonl"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("\"state\":\"residual\""));
+    let mut arguments = vec!["extract", card.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    arguments.extend(["--state", "residual", "--native"]);
+    let output = daleel(DALEEL, &arguments);
+    assert!(output.status.code().is_some_and(|code| code < 2));
+    let (clips, _) = check_folder(&Judge::new(), &out, "residual");
+    assert!(!clips.is_empty() && clips.iter().all(|clip| clip["grade"] == "slack"));
 }
 
 #[test]
@@ -385,6 +424,20 @@ fn a_partitioned_medium() {
     let identified: Value = serde_json::from_slice(&identified.stdout).unwrap();
     assert_eq!(identified["partitions"][0]["number"], 1);
     check_source(&path, &[]);
+}
+
+/// The columns of a log as a table are the keys of its lines, without what was stored.
+#[test]
+fn csv_columns_of_a_log_are_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = write_scenario("hikvision-several-entries", folder.path());
+    let image = truth.image_path(folder.path());
+    let output = daleel(DALEEL, &["logs", image.to_str().unwrap(), "--csv"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let columns: BTreeSet<&str> = printed.lines().next().unwrap().split(',').collect();
+    let schema = &schemas()["event"]["properties"];
+    let keys = schema.as_object().unwrap().keys().map(String::as_str);
+    assert_eq!(columns, keys.filter(|key| *key != "stored").collect());
 }
 
 /// Units of a stream file, changed one by one, as a stream of its own.

@@ -13,22 +13,28 @@
 )]
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use daleel_core::{Extent, Hole, Input, ReadError, Source, Volume};
-use daleel_generator::bench::{long_dav, long_disk, sparse_disk};
+use daleel_generator::{
+    bench::{
+        BenchFacts, hikvision_long_disk, hikvision_long_stream, hikvision_sparse_disk, long_dav,
+        long_disk, sparse_disk,
+    },
+    hikvision::disk::VIDEO_OFFSET,
+};
 use daleel_image::RawSource;
 
 const DALEEL: &str = env!("CARGO_BIN_EXE_daleel-under-test");
 const RUNS: usize = 3;
+/// Bytes of a data block of a large Hikvision disk.
+const HIKVISION_BLOCK: u64 = 1 << 30;
 
 /// A run of a program: wall time and the most memory it held, in bytes.
 struct Run {
@@ -61,10 +67,10 @@ fn peak_memory(status: &Path) -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
-/// Counts what is read through it.
+/// Notes what is read through it.
 struct Counting {
     inner: RawSource,
-    read: Arc<AtomicU64>,
+    read: Arc<Mutex<Vec<Extent>>>,
 }
 
 impl Source for Counting {
@@ -73,7 +79,7 @@ impl Source for Counting {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.read.lock().unwrap().push(Extent::new(offset, buf.len() as u64));
         self.inner.read_exact_at(offset, buf)
     }
 
@@ -86,53 +92,108 @@ fn megabytes_per_second(bytes: u64, time: Duration) -> f64 {
     bytes as f64 / 1e6 / time.as_secs_f64()
 }
 
-fn listing(folder: &Path) {
-    let image = folder.join("sparse.img");
-    let facts = sparse_disk(&image, 4_000_000_000_000, 8000).unwrap();
-    let read = Arc::new(AtomicU64::new(0));
-    let source = Counting { inner: RawSource::open(&image).unwrap(), read: read.clone() };
+/// Lists a large sparse disk. `part` names the part of it that a byte lies in.
+fn listing(image: &Path, facts: &BenchFacts, part: &dyn Fn(u64) -> &'static str) {
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let source = Counting { inner: RawSource::open(image).unwrap(), read: read.clone() };
     let input = Input::Volume(Volume::whole(Arc::new(source)));
     let (family, verdict) = daleel_formats::identify(&input).into_iter().next().unwrap();
     let recorder = (family.open)(input, &verdict).unwrap();
     let listed = recorder.recordings().flatten().count();
     assert_eq!(listed as u64, facts.recordings);
     let best = (0..RUNS)
-        .map(|_| run(Command::new(DALEEL).args(["list", "--jsonl"]).arg(&image)))
+        .map(|_| run(Command::new(DALEEL).args(["list", "--jsonl"]).arg(image)))
         .min_by_key(|run| run.time)
         .unwrap();
-    let read = read.load(Ordering::Relaxed);
-    println!("list, sparse disk of {} bytes, {listed} recordings:", facts.bytes);
+    let mut parts: BTreeMap<&str, u64> = BTreeMap::new();
+    for extent in read.lock().unwrap().iter() {
+        *parts.entry(part(extent.offset())).or_default() += extent.len();
+    }
+    let read: u64 = parts.values().sum();
+    println!("list, sparse {} of {} bytes, {listed} recordings:", family.name, facts.bytes);
     println!("  read {read} bytes, {:.4} % of the disk", read as f64 * 100.0 / facts.bytes as f64);
+    for (part, bytes) in parts {
+        println!("    {bytes:>12} in {part}");
+    }
     println!("  {:.2} s, peak memory {} MiB", best.time.as_secs_f64(), best.memory >> 20);
     fs::remove_file(image).unwrap();
 }
 
-fn extraction(folder: &Path, bytes: u64) {
-    let dav = folder.join("long.dav");
-    let disk = folder.join("long.img");
-    let facts = long_dav(&dav, bytes, 4_000_000).unwrap();
+fn dahua_listing(folder: &Path) {
+    let image = folder.join("sparse.img");
+    let facts = sparse_disk(&image, 4_000_000_000_000, 8000).unwrap();
+    listing(&image, &facts, &|_| "all of it");
+}
+
+/// A disk of 10 TB, whose last sixteen blocks are still being written.
+fn hikvision_listing(folder: &Path) {
+    const BLOCKS: u32 = 9313;
+    const OPEN: u32 = 16;
+    let image = folder.join("sparse.img");
+    let facts = hikvision_sparse_disk(&image, BLOCKS, OPEN).unwrap();
+    let blocks = VIDEO_OFFSET..VIDEO_OFFSET + u64::from(BLOCKS) * HIKVISION_BLOCK;
+    let first_open = blocks.end - u64::from(OPEN) * HIKVISION_BLOCK;
+    listing(&image, &facts, &|offset| match offset {
+        _ if !blocks.contains(&offset) => "masters, logs and trees",
+        _ if offset < first_open => "closed blocks",
+        _ => "open blocks",
+    });
+}
+
+/// Footage in a file and on a disk, and how FFmpeg is told to read it.
+struct Footage {
+    facts: BenchFacts,
+    file: PathBuf,
+    disk: PathBuf,
+    format: &'static str,
+    /// What FFmpeg reads: name and input.
+    inputs: Vec<(&'static str, String)>,
+}
+
+fn dahua_footage(folder: &Path, bytes: u64) -> Footage {
+    let (file, disk) = (folder.join("long.dav"), folder.join("long.img"));
+    let facts = long_dav(&file, bytes, 4_000_000).unwrap();
     long_disk(&disk, bytes).unwrap();
+    let inputs = vec![("ffmpeg -c copy, file", file.display().to_string())];
+    Footage { facts, file, disk, format: "dhav", inputs }
+}
+
+fn hikvision_footage(folder: &Path, bytes: u64) -> Footage {
+    let (file, disk) = (folder.join("long.mp4"), folder.join("long.img"));
+    let facts = hikvision_long_stream(&file, bytes, 4_000_000).unwrap();
+    let on_disk = hikvision_long_disk(&disk, bytes).unwrap();
+    let block = |number: u64| {
+        let start = VIDEO_OFFSET + number * HIKVISION_BLOCK;
+        let end = start + HIKVISION_BLOCK;
+        format!("subfile,,start,{start},end,{end},,:{}", disk.display())
+    };
+    let blocks: Vec<String> = (0..on_disk.recordings).map(block).collect();
+    let inputs = vec![
+        ("ffmpeg -c copy, file", file.display().to_string()),
+        ("ffmpeg -c copy, blocks", format!("concat:{}", blocks.join("|"))),
+    ];
+    Footage { facts, file, disk, format: "mpeg", inputs }
+}
+
+/// The best of several runs of everything, taken in turn.
+fn extraction(folder: &Path, footage: &Footage) {
+    let facts = &footage.facts;
     println!(
-        "extract, {} bytes of stream, {} frames; best of {RUNS}, runs taken in turn:",
-        facts.bytes, facts.frames
+        "extract, {}, {} bytes of stream, {} frames; best of {RUNS}, runs taken in turn:",
+        footage.format, facts.bytes, facts.frames
     );
-    let out = folder.join("out");
-    let copy = folder.join("copy.mp4");
+    let (out, copy) = (folder.join("out"), folder.join("copy.mp4"));
     let extract = |image: &Path| {
-        let run = run(Command::new(DALEEL)
-            .args(["extract", "--progress", "none"])
-            .arg(image)
-            .arg("--out")
-            .arg(&out));
+        let mut command = Command::new(DALEEL);
+        command.args(["extract", "--progress", "none"]).arg(image).arg("--out").arg(&out);
+        let run = run(&mut command);
         fs::remove_dir_all(&out).unwrap();
         run
     };
-    let ffmpeg = || {
-        let run = run(Command::new("ffmpeg")
-            .args(["-v", "error", "-y", "-f", "dhav", "-i"])
-            .arg(&dav)
-            .args(["-c", "copy"])
-            .arg(&copy));
+    let ffmpeg = |input: &str| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-y", "-f", footage.format, "-i", input, "-c", "copy"]);
+        let run = run(command.arg(&copy));
         fs::remove_file(&copy).unwrap();
         run
     };
@@ -141,41 +202,40 @@ fn extraction(folder: &Path, bytes: u64) {
         .stdout(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    let mut best: [Option<Run>; 3] = [None, None, None];
-    let mut keep = |slot: usize, run: Run| {
-        if best[slot].as_ref().is_none_or(|best| run.time < best.time) {
-            best[slot] = Some(run);
+    let mut best: BTreeMap<&str, Run> = BTreeMap::new();
+    let mut keep = |name, run: Run| {
+        if best.get(name).is_none_or(|best| run.time < best.time) {
+            best.insert(name, run);
         }
     };
     for _ in 0..RUNS {
-        keep(0, extract(&dav));
-        keep(1, extract(&disk));
-        if has_ffmpeg {
-            keep(2, ffmpeg());
+        keep("daleel, file", extract(&footage.file));
+        keep("daleel, disk", extract(&footage.disk));
+        for (name, input) in footage.inputs.iter().filter(|_| has_ffmpeg) {
+            keep(name, ffmpeg(input));
         }
     }
-    let [from_file, from_disk, peer] = best;
-    for (name, run) in [
-        ("daleel, .dav", &from_file),
-        ("daleel, disk", &from_disk),
-        ("ffmpeg -c copy, .dav", &peer),
-    ] {
-        match run {
-            Some(run) => println!(
-                "  {name:<22} {:>6.2} s {:>6.0} MB/s, peak memory {} MiB",
-                run.time.as_secs_f64(),
-                megabytes_per_second(facts.bytes, run.time),
-                run.memory >> 20
-            ),
-            None => println!("  {name:<22} SKIPPED: ffmpeg not found"),
-        }
-    }
-    if let (Some(ours), Some(peer)) = (from_file, peer) {
+    for (name, run) in &best {
         println!(
-            "  time of daleel / time of ffmpeg: {:.2}",
-            ours.time.as_secs_f64() / peer.time.as_secs_f64()
+            "  {name:<22} {:>6.2} s {:>6.0} MB/s, peak memory {} MiB",
+            run.time.as_secs_f64(),
+            megabytes_per_second(facts.bytes, run.time),
+            run.memory >> 20
         );
     }
+    if !has_ffmpeg {
+        println!("  ffmpeg                 SKIPPED: ffmpeg not found");
+    }
+    for ours in ["daleel, file", "daleel, disk"] {
+        for (theirs, _) in &footage.inputs {
+            if let (Some(our), Some(their)) = (best.get(ours), best.get(theirs)) {
+                let ratio = our.time.as_secs_f64() / their.time.as_secs_f64();
+                println!("  time of {ours} / time of {theirs}: {ratio:.2}");
+            }
+        }
+    }
+    fs::remove_file(&footage.file).unwrap();
+    fs::remove_file(&footage.disk).unwrap();
 }
 
 fn main() {
@@ -189,6 +249,9 @@ fn main() {
     let folder = tempfile::tempdir_in(base).unwrap();
     let mebibytes: u64 =
         env::var("DALEEL_BENCH_MIB").ok().and_then(|value| value.parse().ok()).unwrap_or(2048);
-    listing(folder.path());
-    extraction(folder.path(), mebibytes << 20);
+    dahua_listing(folder.path());
+    hikvision_listing(folder.path());
+    for footage in [dahua_footage, hikvision_footage] {
+        extraction(folder.path(), &footage(folder.path(), mebibytes << 20));
+    }
 }

@@ -102,4 +102,3 @@ fn shown_size(file: &Path) -> (usize, usize) {
     let (width, height) = text.trim().split_once(',').unwrap();
     (width.parse().unwrap(), height.parse().unwrap())
 }
-

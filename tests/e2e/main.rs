@@ -13,7 +13,9 @@
 
 mod exit_codes;
 mod filters;
+mod hikvision_texts;
 mod holes;
+mod hostile;
 mod machine;
 mod manual;
 mod output_folder;

@@ -241,3 +241,35 @@ fn an_unfinished_run_is_taken_up_with_the_same_options_only() {
     refused("other.img", &["--resume", "--channel", "1"], "another source");
     check_resumed(folder.path(), &["--channel", "1"]);
 }
+
+/// U-4, U-5: 6 when the source changes under a run: what was read meanwhile is not kept, and nothing says that the run was finished.
+#[test]
+fn a_source_that_changes_while_it_is_read_is_6() {
+    let change: [(&str, fn(&Path)); 3] = [
+        ("grows", |image| {
+            let file = fs::OpenOptions::new().append(true).open(image).unwrap();
+            std::io::Write::write_all(&mut &file, b"more").unwrap();
+        }),
+        ("is touched", |image| {
+            let file = fs::OpenOptions::new().write(true).open(image).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }),
+        ("is gone", |image| fs::remove_file(image).unwrap()),
+    ];
+    for (what, change) in change {
+        let folder = long();
+        let mut running = Running::start(folder.path(), &[]);
+        running.wait_until(is_in_a_clip);
+        running.signal("STOP");
+        change(&folder.path().join("disk.img"));
+        running.signal("CONT");
+        let ran = running.end().is(6);
+        assert!(ran.stderr.contains("disk.img changed or was lost"), "{what}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{what}");
+        let out = folder.path().join("out");
+        assert!(journal(&out).is_empty(), "{what}: a recording counts as done");
+        for name in ["SHA256SUMS", "summary.json", "clips.jsonl", "other.jsonl"] {
+            assert!(!out.join(name).exists(), "{what}: {name} looks finished");
+        }
+    }
+}

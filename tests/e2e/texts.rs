@@ -3,7 +3,7 @@
 use crate::run::{Evidence, Ran, run, verbs};
 
 /// Compares what a run printed with `tests/golden/NAME.snap`.
-fn golden(name: &str, ran: &Ran) {
+pub fn golden(name: &str, ran: &Ran) {
     let mut text = format!("$ {}\n{}", ran.command, ran.stdout);
     if !ran.stderr.is_empty() {
         text.push_str(&format!("--- standard error\n{}", ran.stderr));

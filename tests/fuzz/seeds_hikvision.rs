@@ -201,11 +201,8 @@ fn cards() -> Vec<(&'static str, Vec<u8>)> {
     let rows = vec![(0, RowFate::Deleted), (2, RowFate::DeletedInLog), (3, RowFate::InLog)];
     let picture =
         |number: usize| PicturePlan { channel: 1, clock: noon(number as i64 * 60), number };
-    let pictures = PictureStore {
-        files: 2,
-        file_bytes: 0x1_0000,
-        pictures: (0..3).map(picture).collect(),
-    };
+    let pictures =
+        PictureStore { files: 2, file_bytes: 0x1_0000, pictures: (0..3).map(picture).collect() };
     let tree = TreePlan {
         folder: String::new(),
         files: 2,
@@ -281,7 +278,8 @@ fn log_lines() -> [Vec<LogLine>; 2] {
         (at(-60), LogEvent::RecordStop { channel: 2 }),
         (at(-50), LogEvent::Plain { major: 4, minor: 0xCB }),
     ];
-    [one, two].map(|lines| lines.into_iter().map(|(time, event)| LogLine::new(time, event)).collect())
+    [one, two]
+        .map(|lines| lines.into_iter().map(|(time, event)| LogLine::new(time, event)).collect())
 }
 
 /// Records as they follow each other in an area, and as they lie in one with its head.

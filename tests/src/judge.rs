@@ -203,7 +203,8 @@ pub fn compare(truth: &Truth, extracted: &Extracted, allow: Allow) {
             let explained = seen.contains(&n)
                 || audio_only
                 || (allow.damaged && frame.state != "complete")
-                || (found.grade == "unindexed" && is_unlisted(truth, found, frame));
+                || (["unindexed", "index-conflict"].contains(&found.grade.as_str())
+                    && is_unlisted(truth, found, frame));
             assert!(explained, "{} frame {n} is of no listed recording: {frame:?}", found.id);
         }
     }
@@ -252,7 +253,7 @@ fn compare_recording(
     }
 }
 
-/// True for a frame that no index lists: found in a file without the index, and said to be so.
+/// True for a frame that no sound index lists: found in a file without the index, or by a damaged one, and said to be so.
 fn is_unlisted(truth: &Truth, found: &Found, line: &FrameJson) -> bool {
     truth
         .recordings

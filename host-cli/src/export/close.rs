@@ -30,6 +30,7 @@ pub struct Attribution {
 impl Attribution {
     /// That of a recording and its stream. `conflict` says that the stream contradicts it here: then no channel is given.
     pub fn of(recording: &Recording, stream: &Stream, conflict: Option<&Reason>) -> Self {
+        let conflict = conflict.or(stream.conflict.as_ref());
         let all = recording.reasons.iter().chain(&stream.reasons).chain(conflict);
         let reasons = all.map(ReasonJson::from).collect();
         match conflict {

@@ -81,7 +81,7 @@ pub fn plan(
         });
         let (pacing, stamp) = run.pace.next(&frame.time, frame.number, frame.rate);
         let cut = match pacing {
-            Pacing::Gap { .. } => true,
+            Pacing::Gap { .. } | Pacing::Break => true,
             Pacing::Step { .. } => !cutting.follows_through(),
             _ => run.frames.len() >= super::lane::CLIP_FRAMES_MAX && frame.key,
         };

@@ -16,7 +16,7 @@ use super::{
     frames::KnownTimes,
     journal::RecordingDone,
     lane::{
-        CLIP_FRAMES_MAX, Clip, Cut, Cutting, Followed, FrameRecord, Lane, Parts, SideAudio, Target,
+        Clip, Cut, Cutting, Followed, FrameRecord, Lane, Parts, SideAudio, Target,
     },
     plan::Wanted,
     sound::Alone,
@@ -34,6 +34,8 @@ const SOUND_BEFORE_MS: i64 = 2000;
 /// Sound whose counter is further from the picture's than this is placed by order instead.
 const SOUND_APART_MS: i64 = 10_000;
 
+/// Sound frames without a picture that are held.
+const WAITING_MAX: usize = 30_000;
 /// Clips in hand at a time.
 const LANES_MAX: usize = 32;
 /// Frames whose clock is further from the index than this are said to be so: a camera's clock is not the recorder's.
@@ -131,6 +133,10 @@ pub fn export(
     };
     for finding in index_findings(recording) {
         export.findings.add(finding);
+    }
+    if let Some(reason) = &stream.conflict {
+        let text = format!("{}: {}", recording.id, reason.text);
+        export.findings.add(Finding { kind: FindingKind::DamagedIndex, text, at: reason.at });
     }
     for reason in stream.reasons.iter().filter(|reason| !reason.supports) {
         let text = format!("{}: {}", recording.id, reason.text);
@@ -399,7 +405,7 @@ impl Export<'_> {
             self.release(channel, walk)?;
         }
         // Sound that finds no picture is written in pieces, so that it never fills the memory.
-        if self.waiting.get(&channel).is_some_and(|waiting| waiting.len() >= CLIP_FRAMES_MAX) {
+        if self.waiting.get(&channel).is_some_and(|waiting| waiting.len() >= WAITING_MAX) {
             self.write_sound_alone(channel)?;
         }
         Ok(())

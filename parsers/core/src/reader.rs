@@ -205,6 +205,8 @@ pub struct Stream {
     pub map: ExtentMap,
     /// Why these bytes are the recording's, where the index does not name them itself.
     pub reasons: Vec<Reason>,
+    /// Set where the bytes contradict the index about whose footage they are: then no channel is given.
+    pub conflict: Option<Reason>,
 }
 
 /// One entry of a recorder's own log.

@@ -246,7 +246,7 @@ impl Walked {
 }
 
 fn walk(source: Arc<dyn Source>, map: ExtentMap, range: Range<u64>) -> Walked {
-    let stream = Stream { source, map, reasons: Vec::new() };
+    let stream = Stream { source, map, reasons: Vec::new(), conflict: None };
     let toy = Toy::default();
     let (steps, ends) = (toy.steps.clone(), toy.ends.clone());
     // Each item takes at least one byte, or is a held frame: more items than this is a loop.
@@ -430,7 +430,7 @@ fn need_more_at_the_end_becomes_a_skip() {
     }
     for length in [1, 100, WINDOW_BYTES + 5, 50 << 20] {
         let bytes = vec![0u8; length as usize];
-        let stream = Stream { map: whole(&bytes), source: Arc::new(bytes), reasons: Vec::new() };
+        let stream = Stream { map: whole(&bytes), source: Arc::new(bytes), reasons: Vec::new(), conflict: None };
         let mut at = 0;
         for item in Walk::new(&stream, Box::new(Greedy), 0..u64::MAX).take(100) {
             let WalkItem::Skipped { range, kind, .. } = item else { panic!("{item:?}") };
@@ -512,7 +512,7 @@ fn finish_gives_held_frames_at_holes_and_at_the_end() {
 fn bytes_are_borrowed_or_read_again() {
     let (bytes, _) = units(&vec![100_000; 120]);
     let (medium, map) = scatter(&bytes, &[1_234_567, 7_654_321]);
-    let stream = Stream { source: Arc::new(medium), map, reasons: Vec::new() };
+    let stream = Stream { source: Arc::new(medium), map, reasons: Vec::new(), conflict: None };
     let mut walk = Walk::new(&stream, Box::new(Toy::default()), 0..u64::MAX);
     let mut first: Option<Ranges> = None;
     while let Some(item) = walk.next() {
@@ -536,7 +536,7 @@ fn bytes_in_a_hole_are_an_error() {
     let (bytes, _) = units(&[100; 10]);
     let map = whole(&bytes);
     let holes = vec![(Extent::new(250, 10), Hole::Unreadable)];
-    let stream = Stream { source: Arc::new(Medium { bytes, holes, ..Medium::default() }), map, reasons: Vec::new() };
+    let stream = Stream { source: Arc::new(Medium { bytes, holes, ..Medium::default() }), map, reasons: Vec::new(), conflict: None };
     let walk = Walk::new(&stream, Box::new(Toy::default()), 0..u64::MAX);
     let error = walk.bytes(&Ranges::from_iter([200..300])).unwrap_err();
     assert_eq!(error.at(), Extent::new(250, 10));

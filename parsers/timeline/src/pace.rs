@@ -30,6 +30,9 @@ pub struct Stamp {
     pub doubtful: bool,
     /// Which counter `ticks` follows.
     pub counter: CounterKind,
+    /// Bounds of `clock - ticks` that the frames before allow, where the counter runs on from them: for the first frame of a clip, which has
+    /// nothing else to go by.
+    pub carried: Option<(i64, i64)>,
     /// True when `ticks` does not continue the stored counter here.
     pub restarted: bool,
     /// True when the stored counter wrapped since the frame before: its true modulus may be one tick less.
@@ -51,6 +54,8 @@ pub enum Pacing {
         /// Milliseconds without footage.
         milliseconds: i64,
     },
+    /// The counter starts anew at a frame without a stamp: nothing tells how long nothing was recorded.
+    Break,
     /// The recorder's clock was moved between the two; the counter, or the frame numbers, ran on.
     Step {
         /// By how much the clock moved against the footage, in milliseconds; negative is backwards.
@@ -113,7 +118,7 @@ impl Pace {
     }
 
     /// Takes in the next frame. After [`Pacing::Gap`], and after [`Pacing::Step`] unless steps are passed through, the stamp's ticks start
-    /// at 0 again: a clip ends there.
+    /// at 0 again: a clip ends there. So do they after [`Pacing::Break`].
     pub fn next(
         &mut self,
         time: &StoredTime,
@@ -125,6 +130,7 @@ impl Pace {
         if let Some(rate) = rate {
             self.usual = self.ticks_per_second.checked_div(i64::from(rate)).unwrap_or(self.usual);
         }
+        let before = self.phase.map(|phase| (phase, self.at));
         let (pacing, mut stamp) = match self.last {
             None => (Pacing::First, Stamp::at(0, second)),
             Some(last) => {
@@ -141,12 +147,15 @@ impl Pace {
                 self.phase = None;
                 self.suspect = None;
             }
-            (Pacing::Gap { .. } | Pacing::Step { .. }, _) => {
+            (Pacing::Gap { .. } | Pacing::Break | Pacing::Step { .. }, _) => {
                 stamp = Stamp::at(0, second);
                 self.phase = None;
                 self.suspect = None;
             }
             _ => {}
+        }
+        if second.is_none() {
+            stamp.carried = self.carried(before, pacing, &stamp, counter, time);
         }
         stamp.millisecond = time.millisecond;
         stamp.doubtful = time.millisecond_doubtful;
@@ -163,6 +172,34 @@ impl Pace {
             }
         });
         (pacing, stamp)
+    }
+
+    /// The phase at an undated frame, as the counter carries it on from the frames before.
+    fn carried(
+        &self,
+        before: Option<((i64, i64), i64)>,
+        pacing: Pacing,
+        stamp: &Stamp,
+        counter: Option<u64>,
+        time: &StoredTime,
+    ) -> Option<(i64, i64)> {
+        let ((low, high), at) = before?;
+        let last = self.last?;
+        let moved = match pacing {
+            Pacing::Continues { .. } if !stamp.restarted => 0,
+            Pacing::Gap { .. } => {
+                let modulus = i64::try_from(time.counter?.modulus).ok()?;
+                let (a, b) = last.counter.zip(counter)?;
+                let ran = i64::try_from(b).ok()?.checked_sub(i64::try_from(a).ok()?)?;
+                let delta = self.long_run(ran.checked_rem_euclid(modulus)?, modulus)?;
+                at.max(last.ticks).saturating_add(delta)
+            }
+            _ => return None,
+        };
+        // Clock and counter drift apart over the pause.
+        let drift = moved.saturating_sub(at).max(0) >> 12;
+        let (low, high) = (low.saturating_add(moved), high.saturating_add(moved));
+        Some((low.saturating_sub(drift), high.saturating_add(drift)))
     }
 
     /// The clock in ticks as a frame states it.
@@ -208,6 +245,9 @@ impl Pace {
             }
             (None, Some(ran)) => match self.long_run(ran, modulus) {
                 Some(delta) => self.continues(last, second, delta, wraps(last, counter)),
+                None if second.is_none() && self.is_long(modulus) => {
+                    (Pacing::Break, Stamp::at(0, second))
+                }
                 None => self.restarts(last, second),
             },
             (Some(clock), None) if clock >= 0 => self.continues(last, second, clock, false),
@@ -232,10 +272,13 @@ impl Pace {
     /// The step of a counter that wraps so seldom that it tells the distance by itself: forwards, or a little backwards where frames
     /// are out of order.
     fn long_run(&self, ran: i64, modulus: i64) -> Option<i64> {
-        let limit = self.ticks(LONG_COUNTER_MS);
         let back = ran.saturating_sub(modulus);
         let delta = if back > self.ticks(REORDER_MAX_MS).saturating_neg() { back } else { ran };
-        (modulus > limit && delta <= limit).then_some(delta)
+        (self.is_long(modulus) && delta <= self.ticks(LONG_COUNTER_MS)).then_some(delta)
+    }
+
+    fn is_long(&self, modulus: i64) -> bool {
+        modulus > self.ticks(LONG_COUNTER_MS)
     }
 
     fn ticks(&self, milliseconds: i64) -> i64 {
@@ -375,6 +418,7 @@ impl Stamp {
             millisecond: None,
             doubtful: false,
             counter: CounterKind::Own,
+            carried: None,
             restarted: false,
             wrapped: false,
         }

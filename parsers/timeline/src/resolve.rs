@@ -109,7 +109,8 @@ impl Resolver {
         for (stamp, back) in given.iter().zip(backward) {
             let carried = match &self.forward {
                 Some((last, bounds)) if !stamp.restarted => loosen(*bounds, last, stamp),
-                _ => None,
+                Some(_) => None,
+                None => stamp.carried,
             };
             let bounds = meet(carried, stamp.phase(self.ticks_per_second));
             out.push(interval(stamp, bounds, back, self.ticks_per_second));
@@ -185,8 +186,9 @@ fn interval(stamp: &Stamp, forward: Bounds, backward: Bounds, ticks_per_second: 
         (Some(a), Some(b)) => Some(narrowed(a, b).unwrap_or((a.0.min(b.0), a.1.max(b.1)))),
         (one, None) | (None, one) => one,
     };
-    // A frame that says nothing and whose place among the others is only assumed has no time.
-    let both = both.filter(|_| !(stamp.restarted && stamp.second.is_none()));
+    // A frame that says nothing and whose place among those before it is only assumed has the time that those behind it give.
+    let is_placed = !stamp.restarted || stamp.second.is_some() || backward.is_some();
+    let both = both.filter(|_| is_placed);
     let Some((low, high)) = both else {
         return Resolved { time: None, uncertainty_ms: 0, source: TimeSource::None };
     };

@@ -21,6 +21,8 @@ const STREAM_BYTES: u64 = 4 << 20;
 const EVENTS: usize = 1000;
 /// Offsets that are described.
 const OFFSETS: usize = 12;
+/// Recordings whose first bytes are described: the search for the unit that holds a byte is long.
+const DESCRIBED: usize = 4;
 /// Families whose channels are numbers from 1 to 254.
 const NUMBERED: &str = "hikvision";
 /// The family that gives every byte of a disk to one recording at most, whatever its index says.
@@ -76,7 +78,8 @@ pub fn hikvision_files(records: &[u8]) -> u64 {
         describe(recorder, offsets.iter().copied(), None);
         read(recorder, &[])
     });
-    let mut files: Vec<TreeFile> = CARD.iter().filter_map(|file| card_file(records, file)).collect();
+    let mut files: Vec<TreeFile> =
+        CARD.iter().filter_map(|file| card_file(records, file)).collect();
     let beside = folder(&files, &offsets);
     let mirror: Vec<_> = MIRROR.iter().filter_map(|file| card_file(records, file)).collect();
     if mirror.is_empty() {
@@ -89,8 +92,9 @@ pub fn hikvision_files(records: &[u8]) -> u64 {
 /// Path of a file of a card, and the regions it is made of.
 type CardFile = (&'static str, &'static [usize]);
 
-const CARD: [CardFile; 5] = [
+const CARD: [CardFile; 6] = [
     ("a/index00.bin", &[0]),
+    ("a/index00p.bin", &[0]),
     ("a/hiv00000.mp4", &[1]),
     ("a/hiv00000.pic", &[1]),
     ("a/hiv00001.mp4", &[3]),
@@ -106,8 +110,8 @@ fn card_file(records: &[u8], (path, regions): &CardFile) -> Option<TreeFile> {
 fn folder(files: &[TreeFile], offsets: &[u64]) -> u64 {
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     open_all(&Input::Tree(FileTree { files: files.to_vec() }), |recorder| {
-        for path in &paths {
-            describe(recorder, offsets.iter().copied(), Some(path));
+        for (path, offset) in paths.iter().cycle().zip(offsets) {
+            describe(recorder, [*offset].into_iter(), Some(path));
         }
         read(recorder, &paths)
     })
@@ -143,11 +147,12 @@ fn read(recorder: &dyn Recorder, paths: &[&str]) -> u64 {
     assert!(recorder.findings().iter().all(|finding| !finding.text.is_empty()));
     let mut reached = 0;
     let mut given = Vec::new();
-    for recording in recorder.recordings().take(RECORDINGS) {
+    for (number, recording) in recorder.recordings().take(RECORDINGS).enumerate() {
         match recording {
             Ok(recording) => {
                 check_recording(&recording, recorder.verdict().family, paths);
-                reached += walk(recorder, &recording, &mut given);
+                let places = if number < DESCRIBED { 4 } else { 0 };
+                reached += walk(recorder, &recording, &mut given, places);
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }
@@ -178,8 +183,14 @@ fn check_recording(recording: &Recording, family: &str, paths: &[&str]) {
     }
 }
 
-/// Walks a recording's stream; gives the number of its frames, and adds the bytes of their payload to those given.
-fn walk(recorder: &dyn Recorder, recording: &Recording, given: &mut Vec<Range<u64>>) -> u64 {
+/// Walks a recording's stream, and describes as many `places` of it; gives the number of its frames, and adds the bytes of their
+/// payload to those given.
+fn walk(
+    recorder: &dyn Recorder,
+    recording: &Recording,
+    given: &mut Vec<Range<u64>>,
+    places: usize,
+) -> u64 {
     let Ok(stream) = recorder.stream(recording) else { return 0 };
     check_place(&stream, recording);
     let range = 0..STREAM_BYTES;
@@ -191,8 +202,8 @@ fn walk(recorder: &dyn Recorder, recording: &Recording, given: &mut Vec<Range<u6
         given.extend(extents.map(|extent| extent.offset()..extent.end()));
     }
     let entry = recording.index_entry.map(|entry| entry.offset());
-    let places = entry.into_iter().chain(recording.first_byte).chain(starts(&stream, &frames));
-    describe(recorder, places.take(4), recording.file.as_deref());
+    let all = entry.into_iter().chain(recording.first_byte).chain(starts(&stream, &frames));
+    describe(recorder, all.take(places), recording.file.as_deref());
     frames.len() as u64
 }
 

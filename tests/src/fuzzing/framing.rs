@@ -35,7 +35,10 @@ pub fn hik_framing(bytes: &[u8]) -> u64 {
     let start = CivilTime::from_millis((1_704_067_200 + minutes * 60) * 1000);
     let end = start.plus_millis(i64::from(length) * 60_000);
     let window = Window { start: Some(start), end: (flags & 2 == 0).then_some(end) };
-    let bounds = hikvision::Bounds { window: (flags & 1 == 1).then_some(window) };
+    let bounds = hikvision::Bounds {
+        window: (flags & 1 == 1).then_some(window),
+        ..hikvision::Bounds::default()
+    };
     compare(|| Box::new(HikParser::new(bounds.clone())), stream, lengths)
 }
 

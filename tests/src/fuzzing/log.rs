@@ -64,7 +64,8 @@ fn check_events(recorder: &dyn Recorder, areas: &[Extent; 2]) -> u64 {
                 continue;
             }
         };
-        let inside = |area: &Extent| area.offset() <= event.at.offset() && event.at.end() <= area.end();
+        let inside =
+            |area: &Extent| area.offset() <= event.at.offset() && event.at.end() <= area.end();
         assert!(areas.iter().any(inside), "outside the log: {event:?}");
         assert!(from <= event.at.offset() && !event.at.is_empty(), "counted twice: {event:?}");
         assert!(event.unknown.len() as u64 <= event.at.len(), "{event:?}");
@@ -75,7 +76,8 @@ fn check_events(recorder: &dyn Recorder, areas: &[Extent; 2]) -> u64 {
         from = event.at.end();
         reached += 1;
         if reached as usize <= DESCRIBED {
-            let structures = recorder.describe(event.at.offset(), None).expect("it was read before");
+            let structures =
+                recorder.describe(event.at.offset(), None).expect("it was read before");
             let is_same = structures.iter().any(|structure| structure.at == event.at);
             assert!(is_same, "explained as another record: {event:?}, {structures:?}");
         }

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_mended_packet_ends_where_the_next_begins() {
-        let mut bytes = [&[0, 0, 1, 0xE0, 0xFF, 0xFF][..], &[5; 300], &[0, 0, 1, 0xBA, 9, 9]].concat();
+        let mut bytes =
+            [&[0, 0, 1, 0xE0, 0xFF, 0xFF][..], &[5; 300], &[0, 0, 1, 0xBA, 9, 9]].concat();
         packets(&mut bytes);
         assert_eq!((bytes[4], bytes[5]), (1, 44));
         assert_eq!(bytes[306..], [0, 0, 1, 0xBA, 9, 9]);

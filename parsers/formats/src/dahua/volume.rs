@@ -428,7 +428,7 @@ impl Recorder for Dhfs {
         let (partition, head, descriptor) = self.resolve(recording)?;
         let chain = Chain::follow(partition, head, descriptor);
         let (map, _) = Self::map(partition, &chain);
-        Ok(Stream { source: self.volume.source.clone(), map, reasons: Vec::new() })
+        Ok(Stream { source: self.volume.source.clone(), map, reasons: Vec::new(), conflict: None })
     }
 
     fn native_extension(&self, _recording: &Recording) -> &'static str {

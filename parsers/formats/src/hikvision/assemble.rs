@@ -37,6 +37,9 @@ pub enum Given {
     Passed(Passed),
 }
 
+/// Packets of a picture beyond any recorder's: what follows is another picture.
+const PACKETS_MAX: usize = 4096;
+
 /// A frame with what only its assembly knows.
 #[derive(Debug)]
 pub struct Assembled {
@@ -86,6 +89,10 @@ struct Picture {
     has_map: bool,
     date: Option<Date>,
     codec: Codec,
+    size: Option<(u16, u16)>,
+    rate: Option<u8>,
+    /// What the stream said of encryption when the picture began: the map in hand may be the next picture's.
+    stated: Stated,
     has_slice: bool,
     is_key: bool,
     has_sets: bool,
@@ -175,7 +182,7 @@ impl Assembler {
                 picture.damage = Some("its further packets are missing".to_owned());
             }
             let interpretation = broken.filter(|_| picture.damage.is_none());
-            out.extend(self.complete(picture, interpretation));
+            out.extend(Self::complete(picture, interpretation));
         }
         out.extend(self.orphan());
         out
@@ -224,9 +231,9 @@ impl Assembler {
 
     fn video(&mut self, packet: &Packet<'_>, out: &mut Vec<Given>) {
         let head = self.head.take();
-        if !self.picture.as_ref().is_some_and(|picture| picture.takes(packet.pes, head.as_ref())) {
+        if !self.picture.as_ref().is_some_and(|picture| picture.takes(packet, head.as_ref())) {
             if let Some(before) = self.picture.take() {
-                out.extend(self.complete(before, None));
+                out.extend(Self::complete(before, None));
             }
             let stated = self.known.video.and_then(codecs::video);
             let codec = stated
@@ -234,7 +241,7 @@ impl Assembler {
                 .or_else(|| pictures::guess_codec(packet.payload()))
                 .unwrap_or(Codec::Unknown);
             self.codec = Some(codec).filter(|codec| *codec != Codec::Unknown);
-            self.picture = Some(Picture::new(packet.pes.stream_id, codec));
+            self.picture = Some(Picture::new(packet.pes.stream_id, codec, &self.known));
         }
         if let Some(picture) = &mut self.picture {
             picture.add(packet, head);
@@ -292,7 +299,7 @@ impl Assembler {
         self.known.audio_format.unwrap_or(AudioFormat { sample_rate: None, channels: 1 })
     }
 
-    fn complete(&self, picture: Picture, interpretation: Option<&'static str>) -> Vec<Given> {
+    fn complete(picture: Picture, interpretation: Option<&'static str>) -> Vec<Given> {
         if picture.payload.is_empty() {
             let pass = |range| passed(range, SkipKind::Damage, "packets without a picture");
             return picture.units.into_iter().map(pass).collect();
@@ -310,8 +317,8 @@ impl Assembler {
             number: None,
             stream_channel: Some(u32::from(picture.stream_id & 0x0F)),
             key,
-            size: self.known.size,
-            rate: self.known.rate,
+            size: picture.size,
+            rate: picture.rate,
             audio: None,
             encrypted: None,
             state: picture.damage.map_or(FrameState::Complete, FrameState::Damaged),
@@ -321,7 +328,7 @@ impl Assembler {
         vec![Given::Frame(Assembled {
             frame: Box::new(frame),
             counter: picture.counter,
-            stated: self.known.stated,
+            stated: picture.stated,
             pieces: picture.pieces,
         })]
     }
@@ -352,9 +359,12 @@ impl Packet<'_> {
 }
 
 impl Picture {
-    fn new(stream_id: u8, codec: Codec) -> Self {
+    fn new(stream_id: u8, codec: Codec, known: &Known) -> Self {
         Self {
             stream_id,
+            size: known.size,
+            rate: known.rate,
+            stated: known.stated,
             units: Ranges::new(),
             payload: Ranges::new(),
             pts: None,
@@ -372,14 +382,16 @@ impl Picture {
         }
     }
 
-    /// True when a packet goes on with this access unit: it has no time stamp of its own, or the same one while no picture data came yet
-    /// or no new pack began.
-    fn takes(&self, pes: &PesHeader, head: Option<&Head>) -> bool {
-        if pes.stream_id != self.stream_id || head.is_some_and(|head| head.has_map) {
+    /// True when a packet goes on with this access unit: it has no time stamp of its own and no picture begins in it, or the same time stamp
+    /// while no picture data came yet or no new pack began.
+    fn takes(&self, packet: &Packet<'_>, head: Option<&Head>) -> bool {
+        let pes = packet.pes;
+        let is_full = self.payload.len() >= PACKETS_MAX;
+        if pes.stream_id != self.stream_id || head.is_some_and(|head| head.has_map) || is_full {
             return false;
         }
         match (&pes.pts, self.pts) {
-            (None, _) => true,
+            (None, _) => !(self.has_slice && pictures::begins(self.codec, packet.payload())),
             (Some(pts), Some((own, _))) => {
                 pts.ticks == own && (head.is_none() || !self.has_slice)
             }
@@ -403,13 +415,15 @@ impl Picture {
         let last_stuffing = pes.payload.start.checked_sub(1).and_then(|at| packet.bytes.get(at));
         self.more_follows = last_stuffing == Some(&MORE_FOLLOWS);
         let payload = packet.payload();
+        let mut slice_at = None;
         if !self.has_slice {
             let seen = pictures::look(self.codec, payload);
-            self.has_slice |= seen.has_slice;
+            self.has_slice |= seen.slice_at.is_some();
             self.is_key |= seen.is_key;
             self.has_sets |= seen.has_sets;
+            slice_at = seen.slice_at;
         }
-        self.pieces.add(payload);
+        self.pieces.add(payload, slice_at);
     }
 }
 

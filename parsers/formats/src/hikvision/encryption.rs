@@ -38,6 +38,10 @@ impl Stated {
 
 /// The sum at which a stream that states nothing is taken to be encrypted: one unreadable key picture, or two others.
 const UNSTATED: i8 = 6;
+/// The sum at which the first pictures of a stream are taken to be clear.
+const CLEAR: i8 = -12;
+/// Pictures after which no more are waited for.
+const JUDGED_MIN: u8 = 12;
 /// The sum goes no further than this to either side.
 const LIMIT: i8 = 16;
 
@@ -50,22 +54,37 @@ pub struct Encryption {
     sum: i8,
     /// What was unreadable last.
     why: Option<&'static str>,
+    /// Pictures judged since the stream's statement changed last.
+    judged: u8,
+}
+
+/// Whether a picture is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not.
+    Clear,
+    /// It is taken to be, for this reason.
+    Encrypted(Cow<'static, str>),
+    /// Not enough pictures were seen; those that follow tell.
+    Open,
 }
 
 impl Encryption {
-    /// Judges an access unit by the beginnings of its packets' payloads. Gives the reason when it is taken to be encrypted.
+    /// Judges an access unit by the beginnings of its packets' payloads.
     pub fn judge(
         &mut self,
         stated: Stated,
         codec: Codec,
         key: bool,
         pieces: &[&[u8]],
-    ) -> Option<Cow<'static, str>> {
+    ) -> Verdict {
         if stated != self.stated {
             // The recorder says something else from here on: what was before does not count.
             self.stated = stated;
             self.sum = 0;
+            self.judged = 0;
         }
+        self.judged = self.judged.saturating_add(1);
         let sign = stated.sign();
         let seen = self.legible.look(codec, pieces);
         let weight = match seen {
@@ -85,10 +104,14 @@ impl Encryption {
         };
         self.sum = self.sum.saturating_add(weight).clamp(-LIMIT, LIMIT);
         let limit = if sign.is_some() { 1 } else { UNSTATED };
-        let why = self.why.filter(|_| self.sum >= limit)?;
-        Some(match sign {
-            Some(sign) => format!("{sign}, and {why}").into(),
-            None => format!("{why}, though the stream does not state encryption").into(),
-        })
+        let is_open = self.judged < JUDGED_MIN && self.sum > CLEAR && self.sum < limit.max(UNSTATED);
+        match self.why.filter(|_| self.sum >= limit) {
+            _ if is_open => Verdict::Open,
+            None => Verdict::Clear,
+            Some(why) => Verdict::Encrypted(match sign {
+                Some(sign) => format!("{sign}, and {why}").into(),
+                None => format!("{why}, though the stream does not state encryption").into(),
+            }),
+        }
     }
 }

@@ -12,7 +12,9 @@ use zerocopy::{
 pub const ENTRY_BYTES: u64 = 48;
 /// No child, never used, no further leaf: all bits set.
 pub const NOTHING: u64 = u64::MAX;
-/// Stored where a time is not known yet.
+/// No recorder is older.
+const YEAR_2000: u32 = 946_684_800;
+/// Start of an entry that has none.
 pub const NO_START: u32 = 0x7FFF_FFFF;
 /// Channel of blocks that belong to no camera.
 const NO_CHANNEL: u8 = 0xFF;
@@ -101,12 +103,20 @@ impl RawEntry {
             }
             NOTHING => damaged("marked as never used, and yet it names a channel or a time"),
             0 if self.channel == NO_CHANNEL => EntryState::Reserved,
-            0 if self.channel_number().is_none() => damaged("channel 0"),
+            0 if self.channel_number().is_none() && !self.has_plausible_times() => {
+                damaged("channel 0")
+            }
             0 if start == NO_START || end == 0 || end == NO_START => EntryState::Open,
-            0 if end < start => damaged("it ends before it starts"),
             0 => EntryState::Closed,
+            _ if self.channel_number().is_some() && self.has_plausible_times() => EntryState::Closed,
             _ => damaged("its state is neither 0 nor FF"),
         }
+    }
+
+    /// True when both times are there, in order, and later than any recorder was made.
+    fn has_plausible_times(&self) -> bool {
+        let (start, end) = (self.start.get(), self.end.get());
+        (YEAR_2000..NO_START).contains(&start) && (start..NO_START).contains(&end)
     }
 
     /// What the entry says, at the place it was read from.
@@ -126,6 +136,9 @@ impl RawEntry {
             conflict: false,
             reasons: Vec::new(),
         };
+        if matches!(entry.state, EntryState::Closed) {
+            entry.note_conflicts(self.state.get());
+        }
         entry.note_oddities(self.channel_high);
         entry
     }
@@ -183,6 +196,21 @@ pub struct Entry {
 
 impl Entry {
     /// Adds what is unusual in the entry itself. Nothing here drops it.
+    /// What a closed entry says against itself; its footage is delivered all the same.
+    fn note_conflicts(&mut self, state: u64) {
+        let against = [
+            (self.raw_end < self.raw_start).then_some(
+                "it ends before it starts: the clock was set back, or a time is damaged",
+            ),
+            (state != 0).then_some("its state is neither 0 nor FF"),
+            self.channel.is_none().then_some("it names channel 0"),
+        ];
+        for text in against.into_iter().flatten() {
+            self.conflict = true;
+            self.reasons.push(Reason::against(text, self.at));
+        }
+    }
+
     fn note_oddities(&mut self, channel_high: u8) {
         let mut against = Vec::new();
         if let EntryState::Damaged(why) = &self.state {
@@ -282,13 +310,13 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_damage_and_nothing_is_dropped() {
+    fn contradictions_are_said_and_nothing_is_dropped() {
         let mut bytes = hex!(
             "ffffffffffffffff 0000000000000000 0005000000000000 803b5a5e 002d5a5e"
             "00e0c54400000000 2000000001000000"
         );
         let entry = decode(&bytes);
-        assert_eq!(entry.state, EntryState::Damaged("it ends before it starts".to_owned()));
+        assert!(entry.state == EntryState::Closed && entry.conflict);
         assert!(entry.start.is_some() && entry.channel == Some(5) && entry.reasons.len() == 1);
         bytes[8] = 7;
         assert_eq!(

@@ -302,6 +302,7 @@ impl Recorder for Streams {
             source: file.source.clone(),
             map: ExtentMap::of(file.extent),
             reasons: Vec::new(),
+            conflict: None,
         })
     }
 

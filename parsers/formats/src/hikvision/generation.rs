@@ -1,23 +1,34 @@
 //! Where a recording ends inside a block whose index states times and not bytes: older footage behind the write position.
 //!
 //! Facts: `docs/formats/hikvision.md` section 5. A block is rewritten from its start, so behind the last frame of a recording lie the remains of
-//! what was there before. Footage is older where **both** its date lies outside the recording's window **and** neither its time stamp (PTS)
-//! nor its picture counter goes on from the frame before. A date outside the window with stamps that go on is a moved clock; stamps that start
-//! anew with a date inside the window are a recorder that was started again.
+//! what was there before, or another recording that the index has lost. A picture goes on from the one before it when its time stamp (PTS) and
+//! its picture counter do; counters of two recordings are often near each other, so behind bytes that are no packets both have to agree on how
+//! many pictures are missing. Where pictures do not go on, the next date decides:
+//!
+//! - it is what the time stamps say it should be: pictures are missing, the recording goes on;
+//! - it lies in the recording's time and the first picture behind the break is a key picture: the recorder was started again;
+//! - it lies elsewhere, but the pictures follow each other without a byte between and one of stamp and counter goes on exactly: the clock was moved;
+//! - otherwise, or when the tail index names another camera there than at the recording's own pictures, the footage is not the recording's.
+
+use std::sync::Arc;
 
 use daleel_core::{CivilTime, Frame};
 
 /// Time stamps count 90,000 a second and wrap at this value.
 pub const PTS_MODULUS: u64 = 1 << 33;
 const PTS_PER_SECOND: u64 = 90_000;
-/// Dates of the index are whole seconds and written beside the frames.
-const WINDOW_SLACK_MS: i64 = 10_000;
-/// Farthest step of the picture counter over frames that were lost.
-const LOST_FRAMES_MAX: u32 = 1000;
+/// Dates of the index are whole seconds.
+const SECOND_MS: i64 = 1000;
+/// How far a date may be off what the time stamps say.
+const DRIFT_MS: u64 = 2000;
 /// Farthest step of the time stamp between neighbours.
 const STEP_MAX: u64 = 2 * PTS_PER_SECOND;
+/// Longest time without a picture that is bridged by time stamps.
+const BRIDGED_MAX: u64 = 3600 * PTS_PER_SECOND;
 /// How far a time stamp may go back where pictures are stored out of order.
 const REORDER_MAX: u64 = PTS_PER_SECOND / 2;
+/// Most pictures that are taken to be lost between two that go on.
+const LOST_MAX: u32 = 1000;
 /// Undated frames that wait for a date to tell whose they are.
 const DOUBTED_MAX: usize = 20_000;
 
@@ -30,6 +41,9 @@ pub struct Window {
     pub end: Option<CivilTime>,
 }
 
+/// Cameras that the tail index names, by the place of their key pictures in the stream, ascending.
+pub type Marks = Arc<Vec<(u64, u32)>>;
+
 /// What a frame says of its place in the stream.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -37,6 +51,27 @@ struct Place {
     counter: Option<u32>,
     /// Milliseconds of the recorder's clock: stated, or carried on by the time stamps.
     clock: Option<i64>,
+}
+
+/// How a picture stands to the one before it.
+#[derive(Clone, Copy, Debug)]
+struct Relation {
+    /// Steps of the time stamp and of the counter, where both pictures have them; the counter only where it is believed.
+    pts: Option<u64>,
+    counter: Option<u32>,
+    /// True when no byte lies between the two that is not a packet.
+    is_adjacent: bool,
+    /// Usual step of the time stamp, 0 when not known.
+    usual: u64,
+}
+
+/// Frames behind a break.
+#[derive(Debug)]
+struct Doubt {
+    frames: Vec<Box<Frame>>,
+    /// The break; `None` while only sound has come.
+    relation: Option<Relation>,
+    begins_with_key: bool,
 }
 
 /// What becomes of a frame.
@@ -54,55 +89,94 @@ pub enum Judged {
 #[derive(Debug, Default)]
 pub struct Generation {
     window: Option<Window>,
+    marks: Marks,
     last: Option<Place>,
-    /// Frames behind a break that have no date.
-    doubted: Vec<Box<Frame>>,
+    /// Camera of the recording's own key pictures, by the tail index.
+    channel: Option<u32>,
+    /// End of the packets seen so far.
+    end: u64,
+    usual: u64,
+    doubt: Option<Doubt>,
 }
 
 impl Generation {
     /// Follows a recording with these times; without them, everything is the recording's.
-    pub const fn new(window: Option<Window>) -> Self {
-        Self { window, last: None, doubted: Vec::new() }
+    pub fn new(window: Option<Window>, marks: Marks) -> Self {
+        Self { window, marks, ..Self::default() }
     }
 
-    /// Judges a picture. `counter` is its picture counter, where the stream has one.
+    /// Judges a picture. `counter` is its picture counter, where the stream has one that counts pictures.
     pub fn judge(&mut self, frame: Box<Frame>, counter: Option<u32>) -> Judged {
         let Some(window) = self.window else { return Judged::Own(vec![frame]) };
-        let stated = stated(&frame);
-        let mut place = Place { pts: pts(&frame), counter, clock: stated };
-        let Some(last) = self.last else {
-            self.last = Some(place);
-            return Judged::Own(vec![frame]);
-        };
-        if last.goes_on(&place) {
-            place.clock = stated.or_else(|| last.carried(&place));
+        let is_adjacent = frame.start() <= self.end;
+        self.end = self.end.max(frame.end());
+        let place = Place { pts: pts(&frame), counter, clock: stated(&frame) };
+        let Some(last) = self.last else { return self.own(place, frame) };
+        let relation = last.relation(&place, is_adjacent, self.usual);
+        if self.doubt.as_ref().is_none_or(|doubt| doubt.relation.is_none()) && relation.goes_on() {
+            let is_own = place.clock.is_none_or(|time| {
+                last.predicts(&place, time) || window.holds(time, None) || relation.is_exact()
+            });
+            if is_own {
+                return self.own(place, frame);
+            }
+        }
+        let doubt = self.doubt.get_or_insert_with(|| Doubt {
+            frames: Vec::new(),
+            relation: None,
+            begins_with_key: frame.key,
+        });
+        if doubt.relation.is_none() {
+            doubt.relation = Some(relation);
+            doubt.begins_with_key = frame.key;
+        }
+        let (first, begins_with_key) = (doubt.relation.unwrap_or(relation), doubt.begins_with_key);
+        let Some(time) = place.clock else { return self.hold(frame) };
+        let named = self.named(&frame);
+        let is_foreign = named.is_some() && self.channel.is_some() && named != self.channel;
+        let is_named = named.is_some() && named == self.channel;
+        let is_restart = window.holds(time, last.clock.filter(|_| window.end.is_none()))
+            && (begins_with_key || is_named || window.end.is_some());
+        let moved = first.is_half_exact() && (begins_with_key || first.pts_goes_on());
+        if !is_foreign && (last.predicts(&place, time) || is_restart || moved) {
             return self.own(place, frame);
         }
-        let Some(time) = stated else {
-            self.doubted.push(frame);
-            return if self.doubted.len() < DOUBTED_MAX {
-                Judged::Doubted
-            } else {
-                Judged::Older(self.undecided())
-            };
-        };
-        if window.holds(time, last.clock) {
-            return self.own(place, frame);
-        }
-        self.doubted.push(frame);
-        Judged::Older(self.undecided())
+        let mut older = self.undecided();
+        older.push(frame);
+        Judged::Older(older)
     }
 
     /// Judges sound and the vendor's own data: what does not fit the picture before it waits for the next one.
     pub fn judge_beside(&mut self, frame: Box<Frame>) -> Judged {
-        let place = Place { pts: pts(&frame), counter: None, clock: None };
-        let is_near = self.window.is_none()
-            || self.last.is_none_or(|last| place.pts.is_none() || last.is_near(&place));
-        if self.doubted.is_empty() && is_near {
+        if self.window.is_none() {
             return Judged::Own(vec![frame]);
         }
-        self.doubted.push(frame);
-        if self.doubted.len() < DOUBTED_MAX {
+        let is_adjacent = frame.start() <= self.end;
+        self.end = self.end.max(frame.end());
+        let is_near = match (self.last.and_then(|last| last.pts), pts(&frame)) {
+            (Some(last), Some(own)) => is_near(last, own),
+            _ => is_adjacent,
+        };
+        if self.last.is_none() || (self.doubt.is_none() && is_near) {
+            return Judged::Own(vec![frame]);
+        }
+        self.doubt.get_or_insert_with(|| Doubt {
+            frames: Vec::new(),
+            relation: None,
+            begins_with_key: false,
+        });
+        self.hold(frame)
+    }
+
+    /// Frames whose date never came. They follow a break, and nothing says whose they are.
+    pub fn undecided(&mut self) -> Vec<Box<Frame>> {
+        self.doubt.take().map(|doubt| doubt.frames).unwrap_or_default()
+    }
+
+    fn hold(&mut self, frame: Box<Frame>) -> Judged {
+        let Some(doubt) = &mut self.doubt else { return Judged::Own(vec![frame]) };
+        doubt.frames.push(frame);
+        if doubt.frames.len() < DOUBTED_MAX {
             Judged::Doubted
         } else {
             Judged::Older(self.undecided())
@@ -110,50 +184,82 @@ impl Generation {
     }
 
     /// Takes a frame in, and with it those that stand between it and the recording's frame before.
-    fn own(&mut self, place: Place, frame: Box<Frame>) -> Judged {
+    fn own(&mut self, mut place: Place, frame: Box<Frame>) -> Judged {
+        if let Some(last) = self.last {
+            place.clock = place.clock.or_else(|| last.carried(&place));
+            if let Some(step) = last.step(&place).filter(|step| (1..=STEP_MAX).contains(step)) {
+                self.usual = step;
+            }
+        }
+        self.channel = self.channel.or_else(|| self.named(&frame));
         self.last = Some(place);
-        let mut own = std::mem::take(&mut self.doubted);
+        let mut own = self.undecided();
         own.push(frame);
         Judged::Own(own)
     }
 
-    /// Frames whose date never came. They follow a break, and nothing says whose they are.
-    pub fn undecided(&mut self) -> Vec<Box<Frame>> {
-        std::mem::take(&mut self.doubted)
+    /// The camera that the tail index names for a picture.
+    fn named(&self, frame: &Frame) -> Option<u32> {
+        let found = self.marks.partition_point(|(offset, _)| *offset < frame.start());
+        self.marks.get(found).filter(|(offset, _)| frame.end() > *offset).map(|(_, channel)| *channel)
     }
 }
 
 impl Window {
-    /// True when a date is one that the recording can have behind a frame at `last`.
-    fn holds(&self, time: i64, last: Option<i64>) -> bool {
-        let after = |start: i64| time >= start.saturating_sub(WINDOW_SLACK_MS);
-        let started = self.start.is_none_or(|start| after(start.millis()));
-        match self.end {
-            Some(end) => started && time <= end.millis().saturating_add(WINDOW_SLACK_MS),
-            // Nothing says when it ended: only the order of time is left.
-            None => started && last.is_none_or(after),
+    /// True when a date is one that the recording can have, behind `after` where the order of time counts.
+    fn holds(&self, time: i64, after: Option<i64>) -> bool {
+        let from = |start: i64| time >= start.saturating_sub(2 * SECOND_MS);
+        self.start.is_none_or(|start| from(start.millis()))
+            && self.end.is_none_or(|end| time < end.millis().saturating_add(2 * SECOND_MS))
+            && after.is_none_or(from)
+    }
+}
+
+impl Relation {
+    /// True when a picture goes on from the one before it.
+    fn goes_on(&self) -> bool {
+        let counts = self.counter.map(|step| (1..=LOST_MAX).contains(&step));
+        match (self.pts, self.is_adjacent) {
+            (_, true) => self.pts_goes_on() && counts != Some(false),
+            // So many pictures are missing as the time stamp says.
+            (Some(step), false) => counts == Some(true) && self.agrees(step),
+            (None, false) => false,
         }
+    }
+
+    fn pts_goes_on(&self) -> bool {
+        self.pts.is_none_or(|step| {
+            step <= STEP_MAX || step >= PTS_MODULUS.saturating_sub(REORDER_MAX)
+        })
+    }
+
+    fn agrees(&self, step: u64) -> bool {
+        let pictures = u64::from(self.counter.unwrap_or(0)).saturating_mul(self.usual);
+        self.usual > 0 && step.abs_diff(pictures) <= (pictures / 4).saturating_add(self.usual.saturating_mul(2))
+    }
+
+    fn pts_is_exact(&self) -> bool {
+        self.usual > 0 && self.pts.is_some_and(|step| step > 0 && step <= self.usual.saturating_add(self.usual / 2))
+    }
+
+    /// True when nothing can lie between the two pictures.
+    fn is_exact(&self) -> bool {
+        self.is_adjacent
+            && matches!(self.counter, None | Some(1))
+            && (self.pts.is_none() || self.pts_is_exact())
+            && (self.pts.is_some() || self.counter.is_some())
+    }
+
+    /// True when the pictures follow each other without a byte between and one of stamp and counter says so too.
+    fn is_half_exact(&self) -> bool {
+        self.is_adjacent && (self.counter == Some(1) || self.pts_is_exact())
     }
 }
 
 impl Place {
-    /// True when the next frame goes on from this one, by its counter or by its time stamp.
-    fn goes_on(&self, next: &Self) -> bool {
-        let by_counter = self.counter.zip(next.counter).map(|(a, b)| {
-            let step = b.wrapping_sub(a);
-            (1..=LOST_FRAMES_MAX).contains(&step)
-        });
-        let step = self.step(next);
-        let by_pts = step.is_some_and(|step| {
-            step <= STEP_MAX || step >= PTS_MODULUS.saturating_sub(REORDER_MAX)
-        });
-        by_pts || by_counter == Some(true)
-    }
-
-    /// True when the time stamps are near each other, in either direction.
-    fn is_near(&self, other: &Self) -> bool {
-        self.step(other)
-            .is_none_or(|step| step <= STEP_MAX || step >= PTS_MODULUS.saturating_sub(STEP_MAX))
+    fn relation(&self, next: &Self, is_adjacent: bool, usual: u64) -> Relation {
+        let counter = self.counter.zip(next.counter).map(|(a, b)| b.wrapping_sub(a));
+        Relation { pts: self.step(next), counter, is_adjacent, usual }
     }
 
     fn step(&self, next: &Self) -> Option<u64> {
@@ -161,12 +267,27 @@ impl Place {
         Some(b.wrapping_sub(a).rem_euclid(PTS_MODULUS))
     }
 
+    /// True when a date is what the time stamps carry this picture's clock to.
+    fn predicts(&self, next: &Self, time: i64) -> bool {
+        let Some(clock) = self.clock else { return false };
+        let bridged = self.step(next).filter(|step| (1..=BRIDGED_MAX).contains(step));
+        bridged.is_some_and(|step| {
+            let milliseconds = i64::try_from(step / 90).unwrap_or(i64::MAX);
+            time.abs_diff(clock.saturating_add(milliseconds)) <= DRIFT_MS
+        })
+    }
+
     /// The clock at the next frame, as the time stamps carry it on.
     fn carried(&self, next: &Self) -> Option<i64> {
         let step = self.step(next).filter(|step| *step <= STEP_MAX).unwrap_or(0);
-        let milliseconds = step.saturating_mul(1000) / PTS_PER_SECOND;
-        Some(self.clock?.saturating_add(i64::try_from(milliseconds).unwrap_or(0)))
+        Some(self.clock?.saturating_add(i64::try_from(step / 90).unwrap_or(0)))
     }
+}
+
+/// True when two time stamps are near each other, in either direction.
+fn is_near(a: u64, b: u64) -> bool {
+    let step = b.wrapping_sub(a).rem_euclid(PTS_MODULUS);
+    step <= STEP_MAX || step >= PTS_MODULUS.saturating_sub(STEP_MAX)
 }
 
 fn pts(frame: &Frame) -> Option<u64> {
@@ -183,86 +304,131 @@ mod tests {
     use super::*;
     use crate::hikvision::tests::{noon, picture};
 
-    /// Follows `(time stamp, counter, seconds after noon where dated)`; gives how many frames were given out after each.
-    fn follow(frames: &[(u64, u32, Option<i64>)]) -> Vec<Option<usize>> {
+    /// One picture: where it begins (a gap before it when that is not where the last one ended), time stamp, counter, date.
+    struct Shot(u64, u64, u32, Option<i64>);
+
+    fn generation(window: Window, marks: &[(u64, u32)]) -> Generation {
+        Generation::new(Some(window), Arc::new(marks.to_vec()))
+    }
+
+    /// Follows pictures of 10 bytes; gives how many were given out after each. Dates are seconds after noon, and dated pictures are key pictures.
+    fn follow_in(mut generation: Generation, shots: &[Shot]) -> Vec<Option<usize>> {
+        let judge = |Shot(at, pts, counter, dated): &Shot| {
+            let mut frame = picture(*pts);
+            frame.units = std::iter::once(*at..*at + 10).collect();
+            frame.time.second = dated.map(noon);
+            frame.key = dated.is_some();
+            match generation.judge(Box::new(frame), Some(*counter)) {
+                Judged::Own(own) => Some(own.len()),
+                Judged::Doubted => Some(0),
+                Judged::Older(_) => None,
+            }
+        };
+        shots.iter().map(judge).collect()
+    }
+
+    fn follow(shots: &[Shot]) -> Vec<Option<usize>> {
         let window = Window { start: Some(noon(0)), end: Some(noon(60)) };
-        let mut generation = Generation::new(Some(window));
-        frames
-            .iter()
-            .map(|(pts, counter, dated)| {
-                let mut frame = picture(*pts);
-                frame.time.second = dated.map(noon);
-                match generation.judge(Box::new(frame), Some(*counter)) {
-                    Judged::Own(own) => Some(own.len()),
-                    Judged::Doubted => Some(0),
-                    Judged::Older(_) => None,
-                }
-            })
-            .collect()
+        follow_in(generation(window, &[]), shots)
     }
 
     /// older footage begins where date, time stamp and picture counter break; its undated head is not given out either.
     #[test]
     fn older_footage_ends_the_recording() {
-        let frames = [
-            (0, 100, Some(0)),
-            (3600, 101, None),
-            (5_000_000_000, 7, None),
-            (5_000_003_600, 8, None),
-            (5_000_007_200, 9, Some(-86_400)),
+        let shots = [
+            Shot(0, 0, 100, Some(0)),
+            Shot(10, 3600, 101, None),
+            Shot(25, 5_000_000_000, 7, None),
+            Shot(35, 5_000_003_600, 8, None),
+            Shot(45, 5_000_007_200, 9, Some(-86_400)),
         ];
-        assert_eq!(follow(&frames), [Some(1), Some(1), Some(0), Some(0), None]);
+        assert_eq!(follow(&shots), [Some(1), Some(1), Some(0), Some(0), None]);
+    }
+
+    /// Counters of two recordings are near each other where a recorder begins them anew: behind bytes that are no packets, that proves nothing.
+    #[test]
+    fn stamps_that_happen_to_be_near_do_not_join_recordings() {
+        for (pts, counter) in [(7200, 5), (90_000, 109), (5_000_000_000, 102)] {
+            let shots = [
+                Shot(0, 0, 100, Some(0)),
+                Shot(10, 3600, 101, None),
+                Shot(25, pts, counter, None),
+                Shot(35, pts + 3600, counter + 1, None),
+                // Here it passes the place where the recording ended.
+                Shot(45, 7200, counter + 2, None),
+                Shot(55, 10_800, counter + 3, Some(-86_400)),
+            ];
+            assert_eq!(follow(&shots)[2..], [Some(0), Some(0), Some(0), None], "{pts} {counter}");
+        }
     }
 
     /// T-4: a clock that was moved is no older footage.
     #[test]
     fn a_moved_clock_does_not_end_the_recording() {
-        let frames = [(0, 100, Some(0)), (3600, 101, None), (7200, 102, Some(-7200))];
-        assert_eq!(follow(&frames), [Some(1); 3]);
-        // Either of the two that goes on is enough.
-        let frames = [(0, 100, Some(0)), (7200, 5, Some(90_000))];
-        assert_eq!(follow(&frames), [Some(1); 2]);
-        let frames = [(0, 100, Some(0)), (8_000_000_000, 101, Some(90_000))];
-        assert_eq!(follow(&frames), [Some(1); 2]);
+        let shots = [
+            Shot(0, 0, 100, Some(0)),
+            Shot(10, 3600, 101, None),
+            Shot(20, 7200, 102, Some(-7200)),
+        ];
+        assert_eq!(follow(&shots), [Some(1); 3]);
+        // One of the two that goes on exactly is enough, where nothing lies between.
+        for (pts, counter) in [(7200, 5), (8_000_000_000, 102)] {
+            let last = Shot(20, pts, counter, Some(90_000));
+            let shots = [Shot(0, 0, 100, Some(0)), Shot(10, 3600, 101, None), last];
+            assert_eq!(follow(&shots), [Some(1); 3], "{pts} {counter}");
+        }
     }
 
     /// A recorder that was started again inside the recording's time.
     #[test]
     fn a_restart_does_not_end_the_recording() {
-        let frames = [
-            (900_000_000, 100_000, Some(0)),
-            (3600, 1, Some(30)),
-            (7200, 2, None),
-        ];
-        assert_eq!(follow(&frames), [Some(1); 3]);
+        let first = || Shot(0, 900_000_000, 100_000, Some(0));
+        assert_eq!(follow(&[first(), Shot(10, 3600, 1, Some(30)), Shot(20, 7200, 2, None)]), [Some(1); 3]);
         // Frames before its first date are its own too.
-        let frames = [(900_000_000, 100_000, Some(0)), (3600, 1, None), (7200, 2, Some(30))];
-        assert_eq!(follow(&frames), [Some(1), Some(0), Some(2)]);
+        let shots = [first(), Shot(10, 3600, 1, None), Shot(20, 7200, 2, Some(30))];
+        assert_eq!(follow(&shots), [Some(1), Some(0), Some(2)]);
     }
 
-    /// A stray between two frames that follow each other belongs where it stands.
+    /// Pictures that are missing do not end a recording either: the date is what the time stamps say.
     #[test]
-    fn what_stands_between_two_own_frames_is_own() {
-        let frames = [(0, 100, Some(0)), (5_000_000_000, 7, None), (3600, 101, None)];
-        assert_eq!(follow(&frames), [Some(1), Some(0), Some(2)]);
+    fn lost_pictures_do_not_end_the_recording() {
+        let shots = [
+            Shot(0, 0, 100, Some(0)),
+            Shot(10, 3600, 101, None),
+            Shot(500, 900_000, 350, None),
+            Shot(510, 903_600, 351, Some(10)),
+        ];
+        assert_eq!(follow(&shots), [Some(1), Some(1), Some(1), Some(1)]);
+    }
+
+    /// what the tail index gives to another camera is not taken in, even inside the recording's time.
+    #[test]
+    fn another_camera_ends_the_recording() {
+        let window = Window { start: Some(noon(0)), end: Some(noon(60)) };
+        let shots = [Shot(0, 0, 100, Some(0)), Shot(10, 5_000_000_000, 7, Some(30))];
+        assert_eq!(follow_in(generation(window, &[(0, 3), (10, 4)]), &shots), [Some(1), None]);
+        assert_eq!(follow_in(generation(window, &[(0, 3), (10, 3)]), &shots), [Some(1), Some(1)]);
     }
 
     #[test]
     fn time_stamps_wrap() {
-        let frames = [((1 << 33) - 3600, 100, Some(0)), (0, 0, None), (3600, 0, Some(90_000))];
-        assert_eq!(follow(&frames), [Some(1); 3]);
+        let shots = [
+            Shot(0, (1 << 33) - 3600, 100, Some(0)),
+            Shot(10, 0, 101, None),
+            Shot(20, 3600, 102, Some(90_000)),
+        ];
+        assert_eq!(follow(&shots), [Some(1); 3]);
     }
 
     /// A recording that was not closed has no end: footage that is dated before it is older.
     #[test]
     fn an_open_recording_is_held_to_the_order_of_time() {
-        let mut generation = Generation::new(Some(Window { start: None, end: None }));
-        let mut judge = |pts, counter, second| {
-            let mut frame = picture(pts);
-            frame.time.second = Some(noon(second));
-            matches!(generation.judge(Box::new(frame), Some(counter)), Judged::Own(_))
-        };
-        assert!(judge(0, 100, 0) && judge(5_000_000_000, 7, 600));
-        assert!(!judge(1_000_000_000, 900_000, -600));
+        let shots = [
+            Shot(0, 0, 100, Some(0)),
+            Shot(10, 5_000_000_000, 7, Some(600)),
+            Shot(25, 1_000_000_000, 900_000, Some(-600)),
+        ];
+        let window = Window { start: None, end: None };
+        assert_eq!(follow_in(generation(window, &[]), &shots), [Some(1), Some(1), None]);
     }
 }

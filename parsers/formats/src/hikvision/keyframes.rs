@@ -3,6 +3,8 @@
 //! Facts: `docs/formats/hikvision.md` sections 4.1 and 7. A record of the tail index is only believed where the pack it points at begins with a
 //! program stream map of the same date; without the index the maps themselves are looked for.
 
+use std::collections::BTreeMap;
+
 use daleel_core::{CivilTime, Extent, Volume};
 use daleel_media::ps::{UnitAt, UnitKind, unit_at};
 use memchr::memmem;
@@ -35,18 +37,21 @@ pub struct KeyFrame {
     pub time: CivilTime,
     /// Its time stamp (PTS), where it has one.
     pub pts: Option<u64>,
+    /// Camera that a record of the tail index names for it.
+    pub channel: Option<u32>,
 }
 
 impl KeyFrame {
     /// True when the time stamps run on from an earlier key picture to this one.
     pub fn follows(&self, earlier: &Self) -> bool {
-        let step = self
-            .pts
-            .zip(earlier.pts)
-            .map(|(now, before)| now.wrapping_sub(before).rem_euclid(PTS_MODULUS));
-        step.is_some_and(|step| {
-            step > 0 && i64::try_from(step / 90).is_ok_and(|ms| ms <= APART_MAX_MS)
-        })
+        self.step_ms(earlier).is_some_and(|step| step > 0 && step <= APART_MAX_MS)
+    }
+
+    /// Milliseconds from an earlier key picture to this one, by their time stamps.
+    pub fn step_ms(&self, earlier: &Self) -> Option<i64> {
+        let (now, before) = self.pts.zip(earlier.pts)?;
+        let step = now.wrapping_sub(before).rem_euclid(PTS_MODULUS);
+        i64::try_from(step / 90).ok()
     }
 }
 
@@ -60,7 +65,7 @@ pub fn at(volume: &Volume, block: Extent, offset: u64) -> Option<KeyFrame> {
         read(rest)
     };
     let (time, pts) = at_pack.or_else(behind_header)?;
-    Some(KeyFrame { offset, time, pts })
+    Some(KeyFrame { offset, time, pts, channel: None })
 }
 
 /// Date and time stamp of the pack that `bytes` begin with.
@@ -100,12 +105,41 @@ pub fn by_tail(volume: &Volume, block: Extent, tail: &Tail) -> Vec<KeyFrame> {
 pub fn proven(volume: &Volume, block: Extent, record: &TailRecord) -> Option<KeyFrame> {
     let key = at(volume, block, record.offset)?;
     let apart = key.time.millis().abs_diff(record.time?.millis());
-    (apart < 2000).then_some(key)
+    (apart < 2000).then(|| KeyFrame { channel: record.channel(), ..key })
+}
+
+/// Cameras that the tail index names, by the place of their key pictures in the block, ascending. All passes count: a record of an earlier one
+/// tells that what it points at is not of this one.
+pub fn marks(tail: &Tail) -> Vec<(u64, u32)> {
+    let named = tail.records.iter().rev();
+    let mut marks: BTreeMap<u64, u32> = BTreeMap::new();
+    for record in named {
+        if let Some(channel) = record.channel() {
+            marks.insert(record.offset, channel);
+        }
+    }
+    marks.into_iter().collect()
 }
 
 /// The key pictures found by reading the whole block.
 pub fn by_search(volume: &Volume, block: Extent) -> Vec<KeyFrame> {
     by_search_until(volume, block, block.len())
+}
+
+/// The same, with the cameras that the tail index names for them.
+pub fn by_search_and_tail(volume: &Volume, block: Extent, tail: &Tail) -> Vec<KeyFrame> {
+    let mut keys = by_search(volume, block);
+    for record in &tail.records {
+        let found = keys.binary_search_by_key(&record.offset, |key| key.offset);
+        let key = found.ok().and_then(|at| keys.get_mut(at));
+        let fits = |key: &&mut KeyFrame| {
+            record.time.is_some_and(|time| time.millis().abs_diff(key.time.millis()) < 2000)
+        };
+        if let Some(key) = key.filter(fits) {
+            key.channel = key.channel.or(record.channel());
+        }
+    }
+    keys
 }
 
 /// The key pictures found by reading the first `end` bytes of a block.
@@ -126,7 +160,7 @@ pub fn by_search_until(volume: &Volume, block: Extent, end: u64) -> Vec<KeyFrame
             let Some((time, pts)) = bytes.get(pack..).and_then(read) else { continue };
             let offset = from.saturating_add(pack as u64);
             if out.last().is_none_or(|last| last.offset < offset) {
-                out.push(KeyFrame { offset, time, pts });
+                out.push(KeyFrame { offset, time, pts, channel: None });
             }
         }
         from = from.saturating_add(SEARCH_BYTES);

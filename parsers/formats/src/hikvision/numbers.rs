@@ -18,6 +18,11 @@ pub struct Numbers {
 }
 
 impl Numbers {
+    /// True once the counter has shown that it counts pictures.
+    pub const fn is_proven(&self) -> bool {
+        self.proven >= PROVEN_STEPS
+    }
+
     /// The frame number of a picture, if the counter is believed here.
     pub fn follow(&mut self, counter: Option<u32>, frame: &Frame) -> Option<u32> {
         let pts = frame.time.counter.map(|counter| counter.value);
@@ -36,7 +41,7 @@ impl Numbers {
             // The pictures follow each other as ever and the counter does not: it counts something else.
             self.proven = 0;
         }
-        (self.proven >= PROVEN_STEPS).then_some(counter)
+        self.is_proven().then_some(counter)
     }
 }
 

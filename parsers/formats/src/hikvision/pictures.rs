@@ -3,10 +3,12 @@
 //! Facts: ITU-T H.264 clause 7.3.1 and H.265 clause 7.3.1 (NAL unit headers), ISO/IEC 14496-2 clause 6.2.
 
 use daleel_core::Codec;
-use daleel_media::{annexb, h264, h265, mpeg4};
+use daleel_media::{annexb, h264, h265, mpeg4, slice::SliceHead};
 
 /// Bytes of each packet that are kept for judging encryption.
 const HEAD_BYTES: usize = 256;
+/// Bytes of the first slice that are.
+const SLICE_BYTES: usize = 64;
 /// Packets of an access unit that are looked at for that.
 const PIECES_MAX: usize = 8;
 
@@ -18,12 +20,20 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Keeps the head of a packet's payload.
-    pub fn add(&mut self, payload: &[u8]) {
+    /// Keeps the head of a packet's payload, and that of the picture's first slice (`slice_at` is the start code) where it lies further behind.
+    pub fn add(&mut self, payload: &[u8], slice_at: Option<usize>) {
         if self.ends.len() < PIECES_MAX {
-            self.bytes.extend_from_slice(payload.get(..HEAD_BYTES).unwrap_or(payload));
-            self.ends.push(self.bytes.len());
+            self.keep(payload.get(..HEAD_BYTES).unwrap_or(payload));
         }
+        let behind = slice_at.filter(|at| at.saturating_add(SLICE_BYTES) > HEAD_BYTES);
+        if let Some(slice) = behind.and_then(|at| payload.get(at..)) {
+            self.keep(slice.get(..SLICE_BYTES).unwrap_or(slice));
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len());
     }
 
     /// The heads, in order.
@@ -38,11 +48,39 @@ impl Pieces {
     }
 }
 
+/// A start code without its leading zero byte.
+const START_CODE_BYTES: usize = 3;
+
+/// True when a picture begins with this payload: for packets that carry no time stamp to tell.
+pub fn begins(codec: Codec, payload: &[u8]) -> bool {
+    let starts = annexb::starts_with_start_code(payload);
+    let first = || annexb::nal_units(payload).peek();
+    match codec {
+        Codec::H264 => starts && first().is_some_and(begins_h264),
+        Codec::H265 => starts && first().is_some_and(begins_h265),
+        Codec::Mpeg4 => mpeg4::is_intra(payload).is_some(),
+        Codec::Mjpeg => payload.starts_with(&[0xFF, 0xD8, 0xFF]),
+        _ => false,
+    }
+}
+
+/// ITU-T H.264 clause 7.4.1.2.3: what stands before the first slice of a picture, or that slice.
+fn begins_h264(unit: &[u8]) -> bool {
+    matches!(h264::nal_unit_type(unit), Some(h264::SEI..=h264::AUD | 14..=18))
+        || SliceHead::h264(unit).is_some_and(|slice| slice.begins_picture)
+}
+
+/// ITU-T H.265 clause 7.4.2.4.4.
+fn begins_h265(unit: &[u8]) -> bool {
+    matches!(h265::nal_unit_type(unit), Some(h265::VPS..=35 | 39))
+        || SliceHead::h265(unit, |_| None).is_some_and(|slice| slice.begins_picture)
+}
+
 /// What a packet shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// Picture data begin in it.
-    pub has_slice: bool,
+    /// Where picture data begin in it: the start code.
+    pub slice_at: Option<usize>,
     /// The picture can be decoded by itself.
     pub is_key: bool,
     /// Parameter sets stand before it.
@@ -60,9 +98,13 @@ pub fn look(codec: Codec, payload: &[u8]) -> Seen {
         }
         Codec::Mpeg4 => {
             let intra = mpeg4::is_intra(payload);
-            Seen { has_slice: intra.is_some(), is_key: intra == Some(true), has_sets: false }
+            Seen {
+                slice_at: intra.is_some().then_some(0),
+                is_key: intra == Some(true),
+                has_sets: false,
+            }
         }
-        _ => Seen { has_slice: true, is_key: codec == Codec::Mjpeg, has_sets: false },
+        _ => Seen { slice_at: Some(0), is_key: codec == Codec::Mjpeg, has_sets: false },
     }
 }
 
@@ -77,7 +119,8 @@ fn nal_units(
     // A slice is long: its end is not looked for.
     while let Some(unit) = units.peek() {
         if is_slice(unit) {
-            return Seen { has_slice: true, is_key: is_key(unit), ..seen };
+            let at = payload.len().saturating_sub(unit.len()).saturating_sub(START_CODE_BYTES);
+            return Seen { slice_at: Some(at), is_key: is_key(unit), ..seen };
         }
         seen.has_sets |= is_set(unit);
         if units.next().is_none() {

@@ -3,28 +3,31 @@
 //! Facts: `docs/formats/hikvision.md` sections 3.4, 4 and 5. An entry names a block and two times, no bytes; several entries can name one block
 //! (recording paused, or the channel switched). The rule, with its evidence as reasons of each recording:
 //!
-//! 1. An entry begins with the key picture that is dated as its start says, to two seconds; the tail index tells where that is and the stream map
-//!    there proves it. Where the tail index does not, the maps of the whole block are looked at.
+//! 1. An entry begins with the key picture that is dated as its start says: in the same second, else to two seconds. Of several, one that begins a
+//!    run of footage, and whose run ends as the entry says. The tail index tells where the key pictures are and the stream map there proves
+//!    it; where the tail index does not, the maps of the whole block are looked at. No two entries begin with the same picture.
 //! 2. An entry that was not closed begins with the first key picture behind the end of the others.
 //! 3. It ends where the next entry of the block begins. The last one ends where older footage begins (`generation`) or the tail index does.
 //! 4. What comes first in the block belongs to the first entry, also where its date does not fit, if the time stamps run on to the key picture of
 //!    rule 1: then the recorder's clock was moved.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use daleel_core::{CivilTime, Extent, Reason, Volume};
 
 use super::{
-    generation::Window,
+    generation::{Marks, Window},
     index::{Entry, EntryState},
     keyframes::{self, KeyFrame},
-    tail::{Tail, TailLayout, read_tail},
+    tail::{Tail, TailLayout, read_tail_within},
 };
 
 /// A directory begins so far before the end of its block (section 4.2).
 const DIRECTORY_BYTES: u64 = 0x10_0000;
-/// Dates of index entries are whole seconds.
-const START_SLACK_MS: u64 = 2000;
+/// Dates of index entries are whole seconds, and some recorders write a block's first picture before its entry.
+const START_SLACK_MS: u64 = 5000;
+/// How far time stamps and dates of one run may be apart.
+const RUN_SLACK_MS: u64 = 2000;
 
 /// The part of a block that is one entry's.
 #[derive(Clone, Debug)]
@@ -35,6 +38,10 @@ pub struct Segment {
     pub window: Window,
     /// Why these bytes.
     pub reasons: Vec<Reason>,
+    /// Why the footage may not be the entry's at all; then it has no channel.
+    pub conflict: Option<Reason>,
+    /// Cameras that the tail index names, by place in the segment.
+    pub marks: Marks,
 }
 
 /// A block with what its tail says.
@@ -49,7 +56,12 @@ pub struct Block<'a> {
 impl<'a> Block<'a> {
     /// Reads a block's tail.
     pub fn read(volume: &'a Volume, extent: Extent) -> Self {
-        let tail = read_tail(volume, extent);
+        Self::read_within(volume, extent, u64::MAX)
+    }
+
+    /// Reads a block's tail, looking at no more than its last `most` bytes where nothing stands there.
+    pub fn read_within(volume: &'a Volume, extent: Extent, most: u64) -> Self {
+        let tail = read_tail_within(volume, extent, most);
         let own = tail.records.iter().filter(|record| record.generation == 0);
         let lowest = own.map(|record| record.at.offset().saturating_sub(extent.offset())).min();
         // Records that do not stand at the end may be remains of another pass; the parser passes over them.
@@ -81,29 +93,44 @@ impl<'a> Block<'a> {
         let mut begins: Vec<Begin> = self.begins(entries);
         self.reach_back(entries, &mut begins);
         let starts: Vec<u64> = begins.iter().filter_map(|begin| begin.offset).collect();
-        entries
-            .iter()
-            .zip(begins)
-            .map(|(entry, begin)| {
-                let next = begin.offset.and_then(|own| {
-                    starts.iter().copied().filter(|start| *start > own).min()
-                });
-                let range = match begin.offset {
-                    Some(start) => start..next.unwrap_or(self.end).max(start),
-                    None => 0..0,
-                };
-                let mut reasons = begin.reasons;
-                reasons.extend(next.map(|next| {
-                    let text = "the next entry of the same block begins here";
-                    Reason::supporting(text, self.at(next))
-                }));
-                let window = Window {
-                    start: entry.start.or(begin.time),
-                    end: entry.end.filter(|_| matches!(entry.state, EntryState::Closed)),
-                };
-                Segment { range, window, reasons }
-            })
-            .collect()
+        let marks = keyframes::marks(&self.tail);
+        entries.iter().zip(begins).map(|(entry, begin)| self.segment(entry, begin, &starts, &marks)).collect()
+    }
+
+    fn segment(&self, entry: &Entry, begin: Begin, starts: &[u64], marks: &[(u64, u32)]) -> Segment {
+        let next = begin
+            .offset
+            .and_then(|own| starts.iter().copied().filter(|start| *start > own).min());
+        let range = match begin.offset {
+            Some(start) => start..next.unwrap_or(self.end).max(start),
+            None => 0..0,
+        };
+        let mut reasons = begin.reasons;
+        reasons.extend(next.map(|next| {
+            Reason::supporting("the next entry of the same block begins here", self.at(next))
+        }));
+        let is_closed = matches!(entry.state, EntryState::Closed);
+        // A clock that was set back leaves an entry that ends before it starts.
+        let (start, end) = match (entry.start.or(begin.time), entry.end.filter(|_| is_closed)) {
+            (Some(start), Some(end)) => (Some(start.min(end)), Some(start.max(end))),
+            times => times,
+        };
+        let own = marks.iter().filter(|(offset, _)| range.contains(offset));
+        let marks = own.map(|(offset, channel)| (offset.saturating_sub(range.start), *channel));
+        let marks: Marks = Arc::new(marks.collect());
+        let conflict = begin.conflict.or_else(|| self.other_camera(entry, &range, &marks));
+        Segment { range, window: Window { start, end }, reasons, conflict, marks }
+    }
+
+    /// The tail index names another camera for the first key picture of an entry, and for none that of the entry: a contradiction, though the
+    /// tail's byte is no proof alone.
+    fn other_camera(&self, entry: &Entry, range: &Range<u64>, marks: &Marks) -> Option<Reason> {
+        let (own, (first, named)) = (entry.channel?, *marks.first()?);
+        let is_named = marks.iter().any(|(_, channel)| *channel == own);
+        (named != own && !is_named).then(|| {
+            let text = format!("the tail index of the block names channel {named} for this footage, the entry {own}");
+            Reason::against(text, self.at(range.start.saturating_add(first)))
+        })
     }
 
     fn at(&self, offset: u64) -> Extent {
@@ -117,40 +144,51 @@ impl<'a> Block<'a> {
             if let Some(front) = front.filter(|front| is_start(entry, front)) {
                 let text = format!("the block begins with a key picture dated {}", front.time);
                 let reasons = vec![Reason::supporting(text, self.at(0))];
-                return vec![Begin { offset: Some(0), time: Some(front.time), reasons }];
+                return vec![Begin { offset: Some(0), time: Some(front.time), reasons, conflict: None }];
             }
         }
-        let listed = keyframes::by_tail(self.volume, self.extent, &self.tail);
-        let found = place(entries, &listed);
-        if found.iter().all(Option::is_some) {
-            let why = "by the tail index, and the stream map it points at";
-            return self.begins_at(entries, &found, why);
+        // Where a block is divided, a record that the tail index lost must not move the border.
+        if entries.len() == 1 {
+            let listed = keyframes::by_tail(self.volume, self.extent, &self.tail);
+            let placed = place(entries, &listed);
+            if placed.found.iter().all(Option::is_some) {
+                return self.begins_at(entries, &placed, "by the tail index, and the stream map it points at");
+            }
         }
-        let searched = keyframes::by_search(self.volume, self.extent);
-        let found = place(entries, &searched);
-        self.begins_at(entries, &found, "by the stream maps of the block")
+        let searched = keyframes::by_search_and_tail(self.volume, self.extent, &self.tail);
+        let placed = place(entries, &searched);
+        self.begins_at(entries, &placed, "by the stream maps of the block")
     }
 
-    fn begins_at(&self, entries: &[&Entry], found: &[Option<KeyFrame>], why: &str) -> Vec<Begin> {
+    fn begins_at(&self, entries: &[&Entry], placed: &Placed, why: &str) -> Vec<Begin> {
         entries
             .iter()
-            .zip(found)
-            .map(|(entry, key)| match key {
+            .enumerate()
+            .map(|(n, entry)| match placed.found.get(n).copied().flatten() {
                 Some(key) => {
                     let text = format!("its footage begins with a key picture dated {}, {why}", key.time);
                     let reasons = vec![Reason::supporting(text, self.at(key.offset))];
-                    Begin { offset: Some(key.offset), time: Some(key.time), reasons }
+                    let rival = placed.rivals.iter().find(|(winner, _)| *winner == n);
+                    let rival = rival.and_then(|(_, loser)| entries.get(*loser));
+                    let conflict = rival
+                        .filter(|rival| rival.channel != entry.channel && key.channel != entry.channel)
+                        .map(|rival| {
+                            let text = format!("another entry names the same footage: {}", rival.summary());
+                            Reason::against(text, rival.at)
+                        });
+                    Begin { offset: Some(key.offset), time: Some(key.time), reasons, conflict }
                 }
-                // The only entry of a block: whatever its dates say, the block is what it names.
+                // The only entry of a block: the block is what it names, but nothing shows that it is still the entry's.
                 None if entries.len() == 1 => {
-                    let text = "no key picture of the block is dated as the entry's start says: the whole block is taken";
-                    let reasons = vec![Reason::against(text, entry.at)];
-                    Begin { offset: Some(0), time: None, reasons }
+                    let text = "no key picture of the block is dated as the entry says: its footage may be of an earlier pass, of whatever camera";
+                    let conflict = (entry.start.is_some() && placed.has_keys)
+                        .then(|| Reason::against(text, entry.at));
+                    Begin { offset: Some(0), time: None, reasons: Vec::new(), conflict }
                 }
                 None => {
-                    let text = "no key picture of the block is dated as the entry says: which bytes are its own is not known";
+                    let text = "no key picture of the block is dated as the entry says, or another entry names the same: which bytes are its own is not known";
                     let reasons = vec![Reason::against(text, entry.at)];
-                    Begin { offset: None, time: None, reasons }
+                    Begin { offset: None, time: None, reasons, conflict: None }
                 }
             })
             .collect()
@@ -191,6 +229,15 @@ struct Begin {
     offset: Option<u64>,
     time: Option<CivilTime>,
     reasons: Vec<Reason>,
+    conflict: Option<Reason>,
+}
+
+/// Which key pictures entries begin with.
+struct Placed {
+    found: Vec<Option<KeyFrame>>,
+    /// Entries that got a picture, and such that named the same and got none.
+    rivals: Vec<(usize, usize)>,
+    has_keys: bool,
 }
 
 fn is_start(entry: &Entry, key: &KeyFrame) -> bool {
@@ -204,27 +251,67 @@ fn last_end(others: &[&Entry]) -> Option<CivilTime> {
     others.iter().filter_map(|entry| entry.end.max(entry.start)).max()
 }
 
-/// The key picture each entry begins with.
-fn place(entries: &[&Entry], keys: &[KeyFrame]) -> Vec<Option<KeyFrame>> {
-    entries
-        .iter()
-        .map(|entry| match (entry.start, entry.end) {
-            (Some(start), end) => nearest(start, keys).or_else(|| {
-                let inside = |key: &&KeyFrame| key.time >= start && Some(key.time) <= end;
-                keys.iter().find(inside).copied()
-            }),
-            (None, _) => {
-                let others: Vec<&Entry> =
-                    entries.iter().copied().filter(|other| other.start.is_some()).collect();
-                let after = last_end(&others).map(|end| end.plus_millis(999));
-                keys.iter().find(|key| after.is_none_or(|end| key.time > end)).copied()
-            }
-        })
-        .collect()
+/// The key picture each entry begins with; no two entries begin with the same.
+fn place(entries: &[&Entry], keys: &[KeyFrame]) -> Placed {
+    let mut offers: Vec<(Misfit, usize, usize)> = Vec::new();
+    for (n, entry) in entries.iter().enumerate() {
+        offers.extend((0..keys.len()).filter_map(|k| Some((misfit(entry, entries, keys, k)?, n, k))));
+    }
+    offers.sort();
+    let mut found: Vec<Option<KeyFrame>> = vec![None; entries.len()];
+    let mut owners: Vec<Option<usize>> = vec![None; keys.len()];
+    for (_, n, k) in &offers {
+        let (Some(slot), Some(owner)) = (found.get_mut(*n), owners.get_mut(*k)) else { continue };
+        if slot.is_none() && owner.is_none() {
+            *slot = keys.get(*k).copied();
+            *owner = Some(*n);
+        }
+    }
+    // The first offer of an entry that got none shows which other has it.
+    let without = (0..entries.len()).filter(|n| found.get(*n).is_some_and(Option::is_none));
+    let rivals = without.filter_map(|loser| {
+        let (_, _, k) = offers.iter().find(|(_, n, _)| *n == loser)?;
+        Some(((*owners.get(*k)?)?, loser))
+    });
+    Placed { rivals: rivals.collect(), found, has_keys: !keys.is_empty() }
 }
 
-/// The key picture dated nearest to a start, the first of equals.
-fn nearest(start: CivilTime, keys: &[KeyFrame]) -> Option<KeyFrame> {
-    let apart = |key: &KeyFrame| key.time.millis().abs_diff(start.millis());
-    keys.iter().filter(|key| apart(key) <= START_SLACK_MS).min_by_key(|key| apart(key)).copied()
+/// How badly a key picture fits an entry: whether the tail index names another camera, whether its second is not the start's, whether it lies
+/// only inside the entry's times, whether footage runs on to it, how far its run ends from the entry's end, and how far it is from the
+/// start, in milliseconds.
+type Misfit = (bool, bool, bool, bool, u64, u64);
+
+/// How badly a key picture fits an entry; `None` when it does not fit at all.
+fn misfit(entry: &Entry, entries: &[&Entry], keys: &[KeyFrame], k: usize) -> Option<Misfit> {
+    let key = keys.get(k)?;
+    let before = k.checked_sub(1).and_then(|before| keys.get(before));
+    let runs_on = before.is_some_and(|before| is_one_run(before, key));
+    let is_other = key.channel.zip(entry.channel).is_some_and(|(named, own)| named != own);
+    let Some(start) = entry.start else {
+        // What was not closed states no start. It begins a run, behind the others if the clock was not set back.
+        let is_behind = last_end(entries).is_none_or(|end| key.time > end.plus_millis(999));
+        return (!runs_on).then_some((is_other, true, !is_behind, false, k as u64, 0));
+    };
+    let apart = key.time.millis().abs_diff(start.millis());
+    let is_inside = key.time >= start && Some(key.time) <= entry.end;
+    let is_near = apart <= START_SLACK_MS;
+    (is_near || is_inside).then_some(())?;
+    let behind = keys.get(k..)?;
+    let last = behind
+        .windows(2)
+        .take_while(|pair| matches!(pair, [a, b] if is_one_run(a, b)))
+        .last()
+        .and_then(|pair| pair.last());
+    let last = last.unwrap_or(key).time;
+    let end = entry.end.map_or(0, |end| end.millis().abs_diff(last.millis()));
+    Some((is_other, key.time.whole_second() != start, !is_near, runs_on, end, apart))
+}
+
+/// True when two key pictures are of one run: time stamps and dates go on alike.
+fn is_one_run(a: &KeyFrame, b: &KeyFrame) -> bool {
+    let by_date = b.time.millis().saturating_sub(a.time.millis());
+    b.follows(a)
+        && b.step_ms(a).is_some_and(|step| {
+            step.abs_diff(by_date) <= RUN_SLACK_MS
+        })
 }

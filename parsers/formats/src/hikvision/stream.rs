@@ -11,8 +11,8 @@ use memchr::memmem;
 
 use super::{
     assemble::{Assembled, Assembler, Given},
-    encryption::Encryption,
-    generation::{Generation, Judged, Window},
+    encryption::{Encryption, Verdict},
+    generation::{Generation, Judged, Marks, Window},
     header,
     numbers::Numbers,
 };
@@ -20,6 +20,8 @@ use super::{
 /// A record of a block's tail index: signature and record length (section 4.1).
 pub const TAIL_RECORD_MARK: &[u8] = b"OFNI\x38\0\0\0";
 const TAIL_RECORD_BYTES: usize = 56;
+/// Frames that wait for the encryption to be judged.
+const UNJUDGED_MAX: usize = 256;
 /// Sound packets that wait for the first map.
 const EARLY_MAX: usize = 4096;
 /// What footage behind the end of a recording is called.
@@ -34,6 +36,8 @@ const LOOK_BACK: usize = 64;
 pub struct Bounds {
     /// Times of the recording by the index, where its end in bytes is not known: older footage may follow it.
     pub window: Option<Window>,
+    /// Cameras that the block's tail index names for key pictures, by their place in the stream.
+    pub marks: Marks,
 }
 
 /// Parser of the vendor's program stream.
@@ -44,6 +48,8 @@ pub struct HikParser {
     numbers: Numbers,
     ready: VecDeque<Box<Frame>>,
     passed: VecDeque<Passed>,
+    /// Frames of which it is not known yet whether their pictures are encrypted, with the pictures' counters.
+    unjudged: Vec<(Box<Frame>, Option<u32>)>,
     /// Sound before the first map: the map names its codec.
     early: Vec<Box<Frame>>,
     /// True once a date had milliseconds: the recorder fills them in.
@@ -57,11 +63,12 @@ impl HikParser {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             assembler: Assembler::default(),
-            generation: Generation::new(bounds.window),
+            generation: Generation::new(bounds.window, bounds.marks),
             encryption: Encryption::default(),
             numbers: Numbers::default(),
             ready: VecDeque::new(),
             passed: VecDeque::new(),
+            unjudged: Vec::new(),
             early: Vec::new(),
             has_milliseconds: false,
             ended: false,
@@ -86,14 +93,43 @@ impl HikParser {
             return;
         }
         self.release_early();
-        let judged = if frame.kind == FrameKind::Video {
-            frame.number = self.numbers.follow(counter, &frame);
-            frame.encrypted =
-                self.encryption.judge(stated, frame.codec, frame.key, &pieces.as_slices());
-            self.generation.judge(frame, counter)
-        } else {
-            self.generation.judge_beside(frame)
-        };
+        if frame.kind != FrameKind::Video {
+            self.unjudged.push((frame, None));
+            if self.unjudged.len() == 1 || self.unjudged.len() >= UNJUDGED_MAX {
+                self.release_unjudged(&Verdict::Clear);
+            }
+            return;
+        }
+        // What the counter proved before this picture counts for it.
+        let believed = counter.filter(|_| self.numbers.is_proven());
+        frame.number = self.numbers.follow(counter, &frame);
+        let verdict = self.encryption.judge(stated, frame.codec, frame.key, &pieces.as_slices());
+        self.unjudged.push((frame, believed));
+        if verdict != Verdict::Open || self.unjudged.len() >= UNJUDGED_MAX {
+            self.release_unjudged(&verdict);
+        }
+    }
+
+    /// Gives out the frames that waited to be judged.
+    fn release_unjudged(&mut self, verdict: &Verdict) {
+        for (mut frame, counter) in std::mem::take(&mut self.unjudged) {
+            if self.ended {
+                self.pass(&frame, OLDER);
+                continue;
+            }
+            let judged = if frame.kind == FrameKind::Video {
+                if let Verdict::Encrypted(why) = verdict {
+                    frame.encrypted = Some(why.clone());
+                }
+                self.generation.judge(frame, counter)
+            } else {
+                self.generation.judge_beside(frame)
+            };
+            self.take_judged(judged);
+        }
+    }
+
+    fn take_judged(&mut self, judged: Judged) {
         match judged {
             Judged::Own(frames) => self.ready.extend(frames),
             Judged::Doubted => {}
@@ -237,6 +273,7 @@ impl FrameParser for HikParser {
         for given in self.assembler.finish(None) {
             self.settle(given);
         }
+        self.release_unjudged(&Verdict::Clear);
         self.ready.extend(std::mem::take(&mut self.early));
         for frame in self.generation.undecided() {
             self.pass(&frame, "footage behind a break that no date follows: whose it is is not known");

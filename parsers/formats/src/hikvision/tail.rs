@@ -65,6 +65,13 @@ impl TailRecord {
             generation: 0,
         })
     }
+
+    /// Camera that the record names, by whichever reading of section 17 fits: one byte, or two of which the first is 0. Never proof alone.
+    pub fn channel(&self) -> Option<u32> {
+        let [first, second] = self.channel_bytes;
+        let channel = if first == 0 { second } else { first };
+        (1..u8::MAX).contains(&channel).then_some(u32::from(channel))
+    }
 }
 
 /// Where the records of a block were.
@@ -107,11 +114,17 @@ pub struct Tail {
 
 /// Reads the tail index of a block.
 pub fn read_tail(volume: &Volume, block: Extent) -> Tail {
+    read_tail_within(volume, block, SEARCH_BYTES)
+}
+
+/// Reads the tail index of a block, looking at no more than its last `most` bytes where there are no records.
+pub fn read_tail_within(volume: &Volume, block: Extent, most: u64) -> Tail {
+    let most = most.min(SEARCH_BYTES);
     let mut search = Search { volume, block, found: BTreeMap::new() };
     let directory = directory::read(volume, block);
     let mut below = block.len();
-    let mut step = FIRST_STEP;
-    while below > 0 && block.len().saturating_sub(below) < SEARCH_BYTES {
+    let mut step = FIRST_STEP.min(most);
+    while below > 0 && block.len().saturating_sub(below) < most {
         let from = block.len().saturating_sub(step);
         let added = search.take(from, below);
         // The records of a directory begin below it: an empty step above it does not end the search.
@@ -120,7 +133,7 @@ pub fn read_tail(volume: &Volume, block: Extent) -> Tail {
             break;
         }
         below = from;
-        step = step.saturating_mul(4).min(SEARCH_BYTES);
+        step = step.saturating_mul(4).min(most);
     }
     for (from, to) in directory.iter().flat_map(|found| found.tables(block.len())) {
         search.take(from, to);

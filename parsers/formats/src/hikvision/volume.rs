@@ -24,6 +24,10 @@ use super::{
 
 /// Name of an index entry in the format document.
 const ENTRY: &str = "HIKBTREE entry";
+/// Recordings that are not closed, on a disk that was taken out of a recorder.
+const OPEN_USUAL: usize = 64;
+/// Bytes of a block's end that are searched for its tail index where there are more.
+const OPEN_SEARCH_BYTES: u64 = 64 << 10;
 /// Blocks whose division among their entries is remembered.
 const REMEMBERED: usize = 4;
 
@@ -77,6 +81,9 @@ impl Disk {
     /// Dates the recordings that were not closed, from their blocks' tails.
     fn date_open(&mut self) {
         let open = |entry: &Entry| matches!(entry.state, EntryState::Open);
+        let count = self.index.entries.iter().filter(|entry| open(entry)).count();
+        // One for each camera; more is damage, and must not cost more.
+        let search_bytes = if count <= OPEN_USUAL { u64::MAX } else { OPEN_SEARCH_BYTES };
         let times: Vec<_> = self
             .blocks
             .iter()
@@ -86,7 +93,8 @@ impl Disk {
                 let others = members.iter().filter(|other| **other != n);
                 let others: Vec<&Entry> =
                     others.filter_map(|other| self.index.entries.get(*other)).collect();
-                let block = Block::read(&self.volume, self.block_extent(offset));
+                let block =
+                    Block::read_within(&self.volume, self.block_extent(offset), search_bytes);
                 let (start, end) = block.open_times(&others);
                 Some((n, (start.or(entry.start), end)))
             })
@@ -314,11 +322,11 @@ impl Recorder for Disk {
 
     fn stream(&self, recording: &Recording) -> Result<Stream, FormatError> {
         let (n, entry) = self.resolve(recording)?;
-        let Segment { range, reasons, .. } = self.segment(n, entry)?;
+        let Segment { range, reasons, conflict, .. } = self.segment(n, entry)?;
         let block = self.block_extent(entry.block);
         let length = range.end.saturating_sub(range.start);
         let part = block.slice(range.start, length).ok_or_else(|| self.no_bytes(entry))?;
-        Ok(Stream { source: self.volume.source.clone(), map: ExtentMap::of(part), reasons })
+        Ok(Stream { source: self.volume.source.clone(), map: ExtentMap::of(part), reasons, conflict })
     }
 
     fn native_extension(&self, _recording: &Recording) -> &'static str {
@@ -327,8 +335,8 @@ impl Recorder for Disk {
 
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser> {
         let segment = self.resolve(recording).and_then(|(n, entry)| self.segment(n, entry));
-        let window = segment.ok().map(|segment| segment.window);
-        Box::new(HikParser::new(Bounds { window }))
+        let bounds = segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
+        Box::new(HikParser::new(bounds.unwrap_or_default()))
     }
 
     fn events(&self) -> Box<dyn Iterator<Item = Result<LogEvent, FormatError>> + '_> {

@@ -60,7 +60,7 @@ proptest! {
             map.push(Extent::new(at as u64, piece.len() as u64));
         }
         let holes: Vec<_> = sectors.into_iter().map(|sector| Extent::new(sector * 512, 512)).collect();
-        let stream = Stream { source: Arc::new(Holey { bytes, holes: holes.clone() }), map, reasons: Vec::new() };
+        let stream = Stream { source: Arc::new(Holey { bytes, holes: holes.clone() }), map, reasons: Vec::new(), conflict: None };
         let parser = Box::new(DhavParser::new(Bounds::default()));
         let walk = Walk::new(&stream, parser, 0..u64::MAX);
         let found: Vec<_> = walk

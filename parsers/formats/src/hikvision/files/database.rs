@@ -400,7 +400,7 @@ impl Listing for Database {
         if let Some(file) = picture_file(recording) {
             let media = self.media.need(Kind::Pictures, file, ROW, at)?;
             let map = self.picture_stream(file).0;
-            return Ok(Stream { source: media.source.clone(), map, reasons: Vec::new() });
+            return Ok(Stream { source: media.source.clone(), map, reasons: Vec::new(), conflict: None });
         }
         let row = self.row(recording)?;
         let media = self.media.need(Kind::Video, row.file.unwrap_or(u32::MAX), ROW, at)?;
@@ -417,7 +417,7 @@ impl Listing for Database {
         }
         let extent = Extent::new(range.start, range.end.saturating_sub(range.start));
         let map = ExtentMap::of(extent);
-        Ok(Stream { source: media.source.clone(), map, reasons: Vec::new() })
+        Ok(Stream { source: media.source.clone(), map, reasons: Vec::new(), conflict: None })
     }
 
     fn native_extension(&self) -> &'static str {
@@ -435,7 +435,7 @@ impl Listing for Database {
                 // Where the row has no end, what follows its footage may be older.
                 let is_open = recording.state == RecordingState::Open;
                 let window = is_open.then_some(Window { start: recording.start, end: None });
-                Box::new(HikParser::new(Bounds { window }))
+                Box::new(HikParser::new(Bounds { window, ..Bounds::default() }))
             }
         }
     }

@@ -219,7 +219,7 @@ impl Listing for Gallery {
         let first = group.held.first().ok_or_else(|| gone(at, recording))?;
         let media = self.media.need(Kind::Pictures, file, RECORD, first.at)?;
         let map = group.stream().0;
-        Ok(Stream { source: media.source.clone(), map, reasons: Vec::new() })
+        Ok(Stream { source: media.source.clone(), map, reasons: Vec::new(), conflict: None })
     }
 
     fn native_extension(&self) -> &'static str {

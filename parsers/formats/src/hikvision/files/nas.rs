@@ -382,12 +382,12 @@ impl Listing for Share {
         let media = self.media.need(Kind::Video, file, ENTRY, at)?;
         let segment = self.segment(n, listed, file, media);
         let segment = segment.filter(|segment| segment.range.end > segment.range.start);
-        let Segment { range, reasons, .. } = segment.ok_or_else(|| {
+        let Segment { range, reasons, conflict, .. } = segment.ok_or_else(|| {
             let found = format!("{}, where no footage is dated as the entry says", media.path);
             wrong(found, "footage of the entry's times")
         })?;
         let extent = Extent::new(range.start, range.end.saturating_sub(range.start));
-        Ok(Stream { source: media.source.clone(), map: ExtentMap::of(extent), reasons })
+        Ok(Stream { source: media.source.clone(), map: ExtentMap::of(extent), reasons, conflict })
     }
 
     fn native_extension(&self) -> &'static str {
@@ -399,8 +399,8 @@ impl Listing for Share {
             let file = listed.file?;
             self.segment(n, listed, file, self.media.get(Kind::Video, file)?)
         });
-        let window = segment.map(|segment| segment.window);
-        Box::new(HikParser::new(Bounds { window }))
+        let bounds = segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
+        Box::new(HikParser::new(bounds.unwrap_or_default()))
     }
 
     fn describe(&self, offset: u64, file: Option<&str>) -> Result<Vec<Structure>, FormatError> {

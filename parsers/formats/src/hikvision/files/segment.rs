@@ -376,7 +376,7 @@ impl Listing for Segments {
             return Err(FormatError::field(RECORD, held.at, "offsets", found, "bytes of the file"));
         }
         let extent = Extent::new(range.start, range.end.saturating_sub(range.start));
-        Ok(Stream { source: media.source.clone(), map: ExtentMap::of(extent), reasons })
+        Ok(Stream { source: media.source.clone(), map: ExtentMap::of(extent), reasons, conflict: None })
     }
 
     fn native_extension(&self) -> &'static str {
@@ -387,7 +387,7 @@ impl Listing for Segments {
         // Where the record has no end, what follows it may be older.
         let is_open = recording.state == RecordingState::Open;
         let window = is_open.then_some(Window { start: recording.start, end: None });
-        Box::new(HikParser::new(Bounds { window }))
+        Box::new(HikParser::new(Bounds { window, ..Bounds::default() }))
     }
 
     fn describe(&self, offset: u64, file: Option<&str>) -> Result<Vec<Structure>, FormatError> {

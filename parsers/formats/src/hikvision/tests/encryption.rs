@@ -4,7 +4,7 @@ use daleel_core::Codec;
 use daleel_media::{annexb, h264, h265};
 use proptest::prelude::*;
 
-use crate::hikvision::encryption::{Encryption, Stated};
+use crate::hikvision::encryption::{Encryption, Stated, Verdict};
 
 const H264: &[u8] = include_bytes!("../../../../../tests/generator/footage/cam1.h264");
 const H264_SMART: &[u8] = include_bytes!("../../../../../tests/generator/footage/cam11-smart.h264");
@@ -106,22 +106,39 @@ fn encrypt(codec: Codec, picture: &Picture, cipher: Cipher, random: &mut Random)
     out
 }
 
-/// Judges pictures as the stream parser does: by the first 256 bytes of up to eight packets.
+/// Judges a picture by the first 256 bytes of up to eight packets, as the stream parser does.
 fn judge(
     encryption: &mut Encryption,
     stated: Stated,
     codec: Codec,
     picture: &Picture,
-) -> Option<String> {
+) -> Verdict {
     let heads: Vec<&[u8]> =
         picture.pieces.iter().take(8).map(|piece| &piece[..piece.len().min(256)]).collect();
-    encryption.judge(stated, codec, picture.key, &heads).map(|why| why.into_owned())
+    encryption.judge(stated, codec, picture.key, &heads)
 }
 
-/// How many of the pictures are taken to be encrypted.
+/// Why an H.264 picture is taken to be encrypted.
+fn told(encryption: &mut Encryption, stated: Stated, picture: &Picture) -> Option<String> {
+    match judge(encryption, stated, Codec::H264, picture) {
+        Verdict::Encrypted(why) => Some(why.into_owned()),
+        Verdict::Clear | Verdict::Open => None,
+    }
+}
+
+/// How many of the pictures are taken to be encrypted; those that wait go with the one that is judged.
 fn count(stated: Stated, codec: Codec, pictures: &[Picture]) -> usize {
     let mut encryption = Encryption::default();
-    pictures.iter().filter(|p| judge(&mut encryption, stated, codec, p).is_some()).count()
+    let (mut waiting, mut encrypted) = (0, 0);
+    for picture in pictures {
+        waiting += 1;
+        match judge(&mut encryption, stated, codec, picture) {
+            Verdict::Open => {}
+            Verdict::Clear => waiting = 0,
+            Verdict::Encrypted(_) => encrypted += std::mem::take(&mut waiting),
+        }
+    }
+    encrypted
 }
 
 fn footage() -> Vec<(Codec, Vec<Picture>)> {
@@ -198,20 +215,20 @@ fn a_new_statement_is_judged_anew() {
     let clear = pictures(Codec::H264, H264);
     let mut encryption = Encryption::default();
     for picture in &clear {
-        assert_eq!(judge(&mut encryption, SAYS_NOTHING, Codec::H264, picture), None);
+        assert_eq!(told(&mut encryption, SAYS_NOTHING, picture), None);
     }
     let mut random = Random(7);
     let key = encrypt(Codec::H264, &clear[0], Cipher::Slices, &mut random);
-    let why = judge(&mut encryption, TYPE_2, Codec::H264, &key).unwrap();
+    let why = told(&mut encryption, TYPE_2, &key).unwrap();
     assert_eq!(why, "type 2 (AES, 10 rounds) is stated, and slice headers are not readable");
-    assert_eq!(judge(&mut encryption, SAYS_NOTHING, Codec::H264, &clear[0]), None);
+    assert_eq!(told(&mut encryption, SAYS_NOTHING, &clear[0]), None);
 }
 
 #[test]
 fn reasons_say_what_was_stated_and_what_was_seen() {
     let clear = pictures(Codec::H264, H264);
     let key = encrypt(Codec::H264, &clear[0], Cipher::Units, &mut Random(3));
-    let why = |stated| judge(&mut Encryption::default(), stated, Codec::H264, &key).unwrap();
+    let why = |stated| told(&mut Encryption::default(), stated, &key).unwrap();
     let unreadable = "parameter sets are not readable";
     assert_eq!(
         why(SAYS_NOTHING),
