@@ -167,6 +167,8 @@ pub struct RecordingJson {
     pub stored: Vec<StoredJson>,
     /// The file of a folder that the offsets count in.
     pub source_file: Option<String>,
+    /// File of a folder that the entry, its stored values and the reasons count in, where it is another one.
+    pub index_file: Option<String>,
     /// Why.
     pub reasons: Vec<ReasonJson>,
 }
@@ -192,6 +194,7 @@ impl From<&Recording> for RecordingJson {
                 .map(|value| StoredJson::new(value, value.offset))
                 .collect(),
             source_file: recording.file.clone(),
+            index_file: recording.index_file.clone(),
             reasons: recording.reasons.iter().map(ReasonJson::from).collect(),
         }
     }

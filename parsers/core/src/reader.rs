@@ -193,6 +193,8 @@ pub struct Recording {
     pub first_byte: Option<u64>,
     /// The file of a tree that the offsets count in.
     pub file: Option<String>,
+    /// The file of a tree that `index_entry`, `stored` and the offsets of `reasons` count in, where it is another one than `file`.
+    pub index_file: Option<String>,
     /// The family's own handle.
     pub handle: u64,
 }

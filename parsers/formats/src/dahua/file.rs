@@ -379,6 +379,7 @@ impl DavFile {
             index_entry: None,
             first_byte: Some(self.at(self.first_frame, 0).offset()),
             file: self.path.clone(),
+            index_file: None,
             handle: index as u64,
         }
     }

@@ -241,6 +241,7 @@ impl Dhfs {
             index_entry: Some(at),
             first_byte: Some(partition.cluster_extent(head).offset()),
             file: None,
+            index_file: None,
             handle: (partition.place.index as u64) << 32 | u64::from(head),
         }
     }

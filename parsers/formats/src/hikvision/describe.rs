@@ -12,7 +12,7 @@ use memchr::memmem;
 use super::{
     entry::{ENTRY_BYTES, RawEntry},
     explain,
-    index::{Entry, Index, TreeFile, bytes::Patched},
+    index::{Entry, Index, bytes::Patched},
     log,
     master::{self, BACKUP_OFFSET, MASTER_OFFSET, Master},
     tail::{RECORD_BYTES, RECORD_MAGIC, TailRecord, read_directory, read_tail},
@@ -54,11 +54,11 @@ pub fn describe(
 /// # Errors
 /// When a structure is known to be there and cannot be read.
 pub fn tree_file(
-    file: &TreeFile,
+    tree: &Tree,
     source: &Arc<dyn Source>,
     offset: u64,
 ) -> Result<Vec<Structure>, FormatError> {
-    in_tree(&Volume::whole(source.clone()), &file.tree, 1, offset)
+    in_tree(&Volume::whole(source.clone()), tree, 1, offset)
 }
 
 /// Reads a structure and explains it by its table.

@@ -267,6 +267,7 @@ impl StreamFile {
             index_entry: None,
             first_byte: Some(self.at(marks.first, 0).offset()),
             file: self.path.clone(),
+            index_file: None,
             handle: index as u64,
         }
     }

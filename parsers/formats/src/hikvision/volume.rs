@@ -192,6 +192,7 @@ impl Disk {
             index_entry: Some(at),
             first_byte: Some(block.offset()),
             file: None,
+            index_file: None,
             handle: n as u64,
         }
     }

@@ -306,6 +306,7 @@ impl Database {
             index_entry: None,
             first_byte: (!range.is_empty()).then_some(range.start),
             file: self.media.is_there().then(|| self.media.path(Kind::Video, file)),
+            index_file: None,
             handle: number as u64,
         }
     }
@@ -351,6 +352,7 @@ impl Database {
             index_entry: None,
             first_byte: Some(first.offset()),
             file: self.media.is_there().then(|| self.media.path(Kind::Pictures, file)),
+            index_file: None,
             handle: PICTURES | u64::from(file),
         })
     }

@@ -184,6 +184,7 @@ impl Gallery {
             index_entry: Some(first.at),
             first_byte: group.ranges.first().map(|range| range.start),
             file: self.media.is_there().then(|| self.media.path(Kind::Pictures, file)),
+            index_file: self.index.copy.path.is_some().then(|| first.copy.to_string()),
             handle: (u64::from(file) << 16) | u64::from(residual),
         })
     }

@@ -22,9 +22,11 @@ use super::{
     segment::some_of,
 };
 use crate::hikvision::{
+    describe as explain_disk,
     index::{Entry, EntryState, Geometry, read_tree_file},
     segments::{Block, Segment},
     stream::{Bounds, HikParser},
+    tree::Tree,
 };
 
 const ENTRY: &str = "HIKBTREE entry";
@@ -47,6 +49,8 @@ struct Listed {
 /// A tree on a share with its folder.
 pub struct Share {
     copy: Copy,
+    /// The trees of both copies, for explaining them.
+    trees: Vec<(Copy, Tree)>,
     media: Media,
     prefix: String,
     listed: Vec<Listed>,
@@ -100,6 +104,7 @@ impl Share {
         };
         findings.extend(&tree.findings);
         let mut own = Self {
+            trees: vec![(copy.clone(), tree.tree)],
             copy,
             media,
             prefix,
@@ -128,6 +133,7 @@ impl Share {
                 own.take(entry, &tree.geometry, &name, true);
             }
             own.note_alone(&copy);
+            own.trees.push((copy, tree.tree));
         }
         own.note(reserved, tree.unused_blocks);
         for (n, listed) in own.listed.iter().enumerate() {
@@ -332,6 +338,7 @@ impl Share {
                 .file
                 .filter(|_| self.media.is_there())
                 .map(|file| self.media.path(Kind::Video, file)),
+            index_file: self.copy.path.is_some().then(|| listed.copy.to_string()),
             handle: number as u64,
         }
     }
@@ -404,6 +411,9 @@ impl Listing for Share {
     }
 
     fn describe(&self, offset: u64, file: Option<&str>) -> Result<Vec<Structure>, FormatError> {
+        if let Some((copy, tree)) = self.trees.iter().find(|(copy, _)| copy.path.as_deref() == file) {
+            return explain_disk::tree_file(tree, &copy.source, offset);
+        }
         let media = file.and_then(|path| self.media.by_path(path));
         let Some((Kind::Video, number, media)) = media else { return Ok(Vec::new()) };
         let whole = Extent::new(0, media.source.len());

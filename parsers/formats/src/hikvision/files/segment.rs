@@ -241,6 +241,7 @@ impl Segments {
             index_entry: Some(held.at),
             first_byte: (!range.is_empty()).then_some(range.start),
             file: self.media.is_there().then(|| self.media.path(Kind::Video, file)),
+            index_file: self.index.copy.path.is_some().then(|| held.copy.to_string()),
             handle: handle_of(file, held.slot),
         }
     }
