@@ -217,7 +217,9 @@ impl Lane {
                 cut = Some(Cut::plain(format!("no frame for {milliseconds} ms before it")))
             }
             Pacing::Break => {
-                cut = Some(Cut::plain("the time stamps start anew; nothing tells how long the pause was"));
+                cut = Some(Cut::plain(
+                    "the time stamps start anew; nothing tells how long the pause was",
+                ));
             }
             Pacing::Step { by_milliseconds, delta } => {
                 step_ms = Some(by_milliseconds);

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use anyhow::{Context, Result};
 use daleel_core::{
-    CivilTime, Codec, Extent, ExtentMap, Finding, FindingKind, Findings, Frame, FrameKind, Passed, Ranges,
-    Reason, Recorder, Recording, SkipKind, Stream, Walk, WalkItem,
+    CivilTime, Codec, Extent, ExtentMap, Finding, FindingKind, Findings, Frame, FrameKind, Passed,
+    Ranges, Reason, Recorder, Recording, SkipKind, Stream, Walk, WalkItem,
 };
 use daleel_media::AudioTrack;
 use smallvec::SmallVec;
@@ -15,9 +15,7 @@ use super::{
     folder::Folder,
     frames::KnownTimes,
     journal::RecordingDone,
-    lane::{
-        Clip, Cut, Cutting, Followed, FrameRecord, Lane, Parts, SideAudio, Target,
-    },
+    lane::{Clip, Cut, Cutting, Followed, FrameRecord, Lane, Parts, SideAudio, Target},
     plan::Wanted,
     sound::Alone,
 };

@@ -9,9 +9,7 @@ use serde::Serialize;
 use crate::{
     args::{SourceArgs, parse_until},
     exit::{Exit, Failure},
-    output::{
-        FindingJson, StoredJson, findings, out, print_json, printable, report_findings,
-    },
+    output::{FindingJson, StoredJson, findings, out, print_json, printable, report_findings},
     session,
 };
 
@@ -84,9 +82,10 @@ impl LogFilter {
         let before = self.to.is_none_or(|to| event.time.is_some_and(|time| time <= to));
         let channel = self.channel.is_empty()
             || event.channel.is_some_and(|channel| self.channel.contains(&channel));
-        let text = self.text.as_ref().is_none_or(|text| {
-            event.text.to_lowercase().contains(&text.to_lowercase())
-        });
+        let text = self
+            .text
+            .as_ref()
+            .is_none_or(|text| event.text.to_lowercase().contains(&text.to_lowercase()));
         after
             && before
             && channel

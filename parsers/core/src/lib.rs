@@ -24,8 +24,8 @@ pub use error::{FormatError, FormatErrorKind};
 pub use extent::{Extent, ExtentMap, Extents};
 pub use finding::{Finding, FindingKind, Findings};
 pub use frame::{
-    AudioFormat, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState, Passed, Ranges,
-    SkipKind, Step, StoredTime, StoredValue,
+    AudioFormat, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState, Passed,
+    Ranges, SkipKind, Step, StoredTime, StoredValue,
 };
 pub use reader::{
     Family, FileTree, Grade, Input, LogEvent, OpenFn, Recorder, Recording, RecordingState, Status,

@@ -430,7 +430,12 @@ fn need_more_at_the_end_becomes_a_skip() {
     }
     for length in [1, 100, WINDOW_BYTES + 5, 50 << 20] {
         let bytes = vec![0u8; length as usize];
-        let stream = Stream { map: whole(&bytes), source: Arc::new(bytes), reasons: Vec::new(), conflict: None };
+        let stream = Stream {
+            map: whole(&bytes),
+            source: Arc::new(bytes),
+            reasons: Vec::new(),
+            conflict: None,
+        };
         let mut at = 0;
         for item in Walk::new(&stream, Box::new(Greedy), 0..u64::MAX).take(100) {
             let WalkItem::Skipped { range, kind, .. } = item else { panic!("{item:?}") };
@@ -536,7 +541,12 @@ fn bytes_in_a_hole_are_an_error() {
     let (bytes, _) = units(&[100; 10]);
     let map = whole(&bytes);
     let holes = vec![(Extent::new(250, 10), Hole::Unreadable)];
-    let stream = Stream { source: Arc::new(Medium { bytes, holes, ..Medium::default() }), map, reasons: Vec::new(), conflict: None };
+    let stream = Stream {
+        source: Arc::new(Medium { bytes, holes, ..Medium::default() }),
+        map,
+        reasons: Vec::new(),
+        conflict: None,
+    };
     let walk = Walk::new(&stream, Box::new(Toy::default()), 0..u64::MAX);
     let error = walk.bytes(&Ranges::from_iter([200..300])).unwrap_err();
     assert_eq!(error.at(), Extent::new(250, 10));

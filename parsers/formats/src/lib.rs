@@ -11,13 +11,8 @@ pub mod hikvision;
 use daleel_core::{Family, Input, Verdict};
 
 /// All families, in the order in which they are asked. The order does not decide: the best verdict does.
-pub static FAMILIES: &[Family] = &[
-    dahua::DISK,
-    dahua::STREAM,
-    hikvision::DISK,
-    hikvision::FILES,
-    hikvision::STREAM,
-];
+pub static FAMILIES: &[Family] =
+    &[dahua::DISK, dahua::STREAM, hikvision::DISK, hikvision::FILES, hikvision::STREAM];
 
 /// Asks every family about an input. Best verdict first; equal scores keep the order of [`FAMILIES`], and both are returned.
 pub fn identify(input: &Input) -> Vec<(&'static Family, Verdict)> {

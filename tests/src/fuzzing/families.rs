@@ -21,8 +21,10 @@ const STREAM_BYTES: u64 = 4 << 20;
 const EVENTS: usize = 1000;
 /// Offsets that are described.
 const OFFSETS: usize = 12;
-/// Recordings whose first bytes are described: the search for the unit that holds a byte is long.
+/// Recordings of which two places are described. A place is searched for backwards from each, which takes most of a run.
 const DESCRIBED: usize = 4;
+/// Offsets of a card that are described.
+const CARD_OFFSETS: usize = 4;
 /// Families whose channels are numbers from 1 to 254.
 const NUMBERED: &str = "hikvision";
 /// The family that gives every byte of a disk to one recording at most, whatever its index says.
@@ -32,7 +34,7 @@ const DIVIDED: &str = "hikvision-disk";
 /// and the explanation of its sectors.
 pub fn disk(records: &[u8]) -> u64 {
     let disk = SectorDisk::new(records);
-    let offsets = places(&disk);
+    let offsets = places(&disk, OFFSETS);
     let input = Input::Volume(Volume::whole(Arc::new(disk)));
     open_all(&input, |recorder| {
         let reached = read(recorder, &[]);
@@ -73,7 +75,7 @@ fn stream(bytes: &[u8], path: &str) -> u64 {
 /// then with the files beside it, then with its mirror too.
 pub fn hikvision_files(records: &[u8]) -> u64 {
     let Some(index) = SectorDisk::file(records, &[0]) else { return 0 };
-    let offsets = places(&index);
+    let offsets = places(&index, CARD_OFFSETS);
     let alone = open_all(&Input::Volume(Volume::whole(Arc::new(index))), |recorder| {
         describe(recorder, offsets.iter().copied(), None);
         read(recorder, &[])
@@ -117,11 +119,11 @@ fn folder(files: &[TreeFile], offsets: &[u64]) -> u64 {
     })
 }
 
-/// A few places of a disk, each in a sector of its own, and not always at its begin.
-fn places(disk: &SectorDisk) -> Vec<u64> {
-    let step = (disk.offsets().count() / OFFSETS).max(1);
+/// About as many places of a disk, each in a sector of its own, and not always at its begin.
+fn places(disk: &SectorDisk, count: usize) -> Vec<u64> {
+    let step = (disk.offsets().count() / count).max(1);
     let sector = SECTOR_BYTES as u64;
-    disk.offsets().step_by(step).map(|start| start + start / sector % sector).collect()
+    disk.offsets().step_by(step).take(count).map(|start| start + start / sector % sector).collect()
 }
 
 /// Opens an input as every layout it is recognised as.
@@ -151,7 +153,7 @@ fn read(recorder: &dyn Recorder, paths: &[&str]) -> u64 {
         match recording {
             Ok(recording) => {
                 check_recording(&recording, recorder.verdict().family, paths);
-                let places = if number < DESCRIBED { 4 } else { 0 };
+                let places = if number < DESCRIBED { 2 } else { 0 };
                 reached += walk(recorder, &recording, &mut given, places);
             }
             Err(error) => assert!(!error.to_string().is_empty()),

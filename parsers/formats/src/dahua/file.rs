@@ -409,7 +409,12 @@ impl Recorder for Dav {
 
     fn stream(&self, recording: &Recording) -> Result<Stream, FormatError> {
         let file = self.file(recording)?;
-        Ok(Stream { source: file.source.clone(), map: ExtentMap::of(file.extent), reasons: Vec::new(), conflict: None })
+        Ok(Stream {
+            source: file.source.clone(),
+            map: ExtentMap::of(file.extent),
+            reasons: Vec::new(),
+            conflict: None,
+        })
     }
 
     fn native_extension(&self, _recording: &Recording) -> &'static str {

@@ -192,10 +192,7 @@ mod tests {
             b"[HDDLOG][3][18-6-7 4:10:47][Info][0-0] ChangePart from [0-0] to [0-1] resean 0";
         let event = event(1000, 24, line);
         assert_eq!(event.time.unwrap().to_string(), "2018-06-07T04:10:47.000");
-        assert_eq!(
-            (&*event.level, event.at),
-            ("Info", Extent::new(1024, line.len() as u64))
-        );
+        assert_eq!((&*event.level, event.at), ("Info", Extent::new(1024, line.len() as u64)));
         assert_eq!(event.text, "[0-0] ChangePart from [0-0] to [0-1] resean 0");
     }
 

@@ -6,8 +6,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use daleel_core::{
-    AudioFormat, CivilTime, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState, SkipKind,
-    Step, StoredTime, StoredValue,
+    AudioFormat, CivilTime, Codec, Counter, CounterKind, Frame, FrameKind, FrameParser, FrameState,
+    SkipKind, Step, StoredTime, StoredValue,
 };
 
 use super::{

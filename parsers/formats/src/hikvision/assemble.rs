@@ -392,9 +392,7 @@ impl Picture {
         }
         match (&pes.pts, self.pts) {
             (None, _) => !(self.has_slice && pictures::begins(self.codec, packet.payload())),
-            (Some(pts), Some((own, _))) => {
-                pts.ticks == own && (head.is_none() || !self.has_slice)
-            }
+            (Some(pts), Some((own, _))) => pts.ticks == own && (head.is_none() || !self.has_slice),
             (Some(_), None) => false,
         }
     }
@@ -435,9 +433,9 @@ fn head(offset: u64, end: u64, pack: &PackHeader, bytes: &[u8]) -> Head {
     });
     // Plain stuffing is all ones.
     let counter = counter.filter(|counter| *counter != u32::MAX);
-    let scr = bytes.get(4..10).map(|field| {
-        (pack.scr, StoredValue::new("SCR", offset.saturating_add(4), field))
-    });
+    let scr = bytes
+        .get(4..10)
+        .map(|field| (pack.scr, StoredValue::new("SCR", offset.saturating_add(4), field)));
     Head { units: offset..end, scr, counter, has_map: false, date: None }
 }
 
@@ -481,4 +479,3 @@ fn push(ranges: &mut Ranges, range: Range<u64>) {
         _ => ranges.push(range),
     }
 }
-

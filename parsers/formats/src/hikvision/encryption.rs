@@ -71,13 +71,7 @@ pub enum Verdict {
 
 impl Encryption {
     /// Judges an access unit by the beginnings of its packets' payloads.
-    pub fn judge(
-        &mut self,
-        stated: Stated,
-        codec: Codec,
-        key: bool,
-        pieces: &[&[u8]],
-    ) -> Verdict {
+    pub fn judge(&mut self, stated: Stated, codec: Codec, key: bool, pieces: &[&[u8]]) -> Verdict {
         if stated != self.stated {
             // The recorder says something else from here on: what was before does not count.
             self.stated = stated;
@@ -104,7 +98,8 @@ impl Encryption {
         };
         self.sum = self.sum.saturating_add(weight).clamp(-LIMIT, LIMIT);
         let limit = if sign.is_some() { 1 } else { UNSTATED };
-        let is_open = self.judged < JUDGED_MIN && self.sum > CLEAR && self.sum < limit.max(UNSTATED);
+        let is_open =
+            self.judged < JUDGED_MIN && self.sum > CLEAR && self.sum < limit.max(UNSTATED);
         match self.why.filter(|_| self.sum >= limit) {
             _ if is_open => Verdict::Open,
             None => Verdict::Clear,

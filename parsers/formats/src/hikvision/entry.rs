@@ -108,7 +108,9 @@ impl RawEntry {
             }
             0 if start == NO_START || end == 0 || end == NO_START => EntryState::Open,
             0 => EntryState::Closed,
-            _ if self.channel_number().is_some() && self.has_plausible_times() => EntryState::Closed,
+            _ if self.channel_number().is_some() && self.has_plausible_times() => {
+                EntryState::Closed
+            }
             _ => damaged("its state is neither 0 nor FF"),
         }
     }

@@ -10,7 +10,7 @@
 //! - it lies elsewhere, but the pictures follow each other without a byte between and one of stamp and counter goes on exactly: the clock was moved;
 //! - otherwise, or when the tail index names another camera there than at the recording's own pictures, the footage is not the recording's.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use daleel_core::{CivilTime, Frame};
 
@@ -68,21 +68,24 @@ struct Relation {
 /// Frames behind a break.
 #[derive(Debug)]
 struct Doubt {
-    frames: Vec<Box<Frame>>,
+    frames: Frames,
     /// The break; `None` while only sound has come.
     relation: Option<Relation>,
     begins_with_key: bool,
 }
 
+/// Frames in the order of the stream.
+pub type Frames = VecDeque<Box<Frame>>;
+
 /// What becomes of a frame.
 #[derive(Debug)]
 pub enum Judged {
     /// These frames are the recording's, in order.
-    Own(Vec<Box<Frame>>),
+    Own(Frames),
     /// Not known yet: the frame is held.
     Doubted,
     /// The recording ended before these frames.
-    Older(Vec<Box<Frame>>),
+    Older(Frames),
 }
 
 /// Follows the frames of one recording in its block.
@@ -107,7 +110,7 @@ impl Generation {
 
     /// Judges a picture. `counter` is its picture counter, where the stream has one that counts pictures.
     pub fn judge(&mut self, frame: Box<Frame>, counter: Option<u32>) -> Judged {
-        let Some(window) = self.window else { return Judged::Own(vec![frame]) };
+        let Some(window) = self.window else { return Judged::Own([frame].into()) };
         let is_adjacent = frame.start() <= self.end;
         self.end = self.end.max(frame.end());
         let place = Place { pts: pts(&frame), counter, clock: stated(&frame) };
@@ -122,7 +125,7 @@ impl Generation {
             }
         }
         let doubt = self.doubt.get_or_insert_with(|| Doubt {
-            frames: Vec::new(),
+            frames: Frames::new(),
             relation: None,
             begins_with_key: frame.key,
         });
@@ -142,14 +145,14 @@ impl Generation {
             return self.own(place, frame);
         }
         let mut older = self.undecided();
-        older.push(frame);
+        older.push_back(frame);
         Judged::Older(older)
     }
 
     /// Judges sound and the vendor's own data: what does not fit the picture before it waits for the next one.
     pub fn judge_beside(&mut self, frame: Box<Frame>) -> Judged {
         if self.window.is_none() {
-            return Judged::Own(vec![frame]);
+            return Judged::Own([frame].into());
         }
         let is_adjacent = frame.start() <= self.end;
         self.end = self.end.max(frame.end());
@@ -158,10 +161,10 @@ impl Generation {
             _ => is_adjacent,
         };
         if self.last.is_none() || (self.doubt.is_none() && is_near) {
-            return Judged::Own(vec![frame]);
+            return Judged::Own([frame].into());
         }
         self.doubt.get_or_insert_with(|| Doubt {
-            frames: Vec::new(),
+            frames: Frames::new(),
             relation: None,
             begins_with_key: false,
         });
@@ -169,13 +172,13 @@ impl Generation {
     }
 
     /// Frames whose date never came. They follow a break, and nothing says whose they are.
-    pub fn undecided(&mut self) -> Vec<Box<Frame>> {
+    pub fn undecided(&mut self) -> Frames {
         self.doubt.take().map(|doubt| doubt.frames).unwrap_or_default()
     }
 
     fn hold(&mut self, frame: Box<Frame>) -> Judged {
-        let Some(doubt) = &mut self.doubt else { return Judged::Own(vec![frame]) };
-        doubt.frames.push(frame);
+        let Some(doubt) = &mut self.doubt else { return Judged::Own([frame].into()) };
+        doubt.frames.push_back(frame);
         if doubt.frames.len() < DOUBTED_MAX {
             Judged::Doubted
         } else {
@@ -194,14 +197,17 @@ impl Generation {
         self.channel = self.channel.or_else(|| self.named(&frame));
         self.last = Some(place);
         let mut own = self.undecided();
-        own.push(frame);
+        own.push_back(frame);
         Judged::Own(own)
     }
 
     /// The camera that the tail index names for a picture.
     fn named(&self, frame: &Frame) -> Option<u32> {
         let found = self.marks.partition_point(|(offset, _)| *offset < frame.start());
-        self.marks.get(found).filter(|(offset, _)| frame.end() > *offset).map(|(_, channel)| *channel)
+        self.marks
+            .get(found)
+            .filter(|(offset, _)| frame.end() > *offset)
+            .map(|(_, channel)| *channel)
     }
 }
 
@@ -228,18 +234,22 @@ impl Relation {
     }
 
     fn pts_goes_on(&self) -> bool {
-        self.pts.is_none_or(|step| {
-            step <= STEP_MAX || step >= PTS_MODULUS.saturating_sub(REORDER_MAX)
-        })
+        self.pts
+            .is_none_or(|step| step <= STEP_MAX || step >= PTS_MODULUS.saturating_sub(REORDER_MAX))
     }
 
     fn agrees(&self, step: u64) -> bool {
         let pictures = u64::from(self.counter.unwrap_or(0)).saturating_mul(self.usual);
-        self.usual > 0 && step.abs_diff(pictures) <= (pictures / 4).saturating_add(self.usual.saturating_mul(2))
+        self.usual > 0
+            && step.abs_diff(pictures)
+                <= (pictures / 4).saturating_add(self.usual.saturating_mul(2))
     }
 
     fn pts_is_exact(&self) -> bool {
-        self.usual > 0 && self.pts.is_some_and(|step| step > 0 && step <= self.usual.saturating_add(self.usual / 2))
+        self.usual > 0
+            && self
+                .pts
+                .is_some_and(|step| step > 0 && step <= self.usual.saturating_add(self.usual / 2))
     }
 
     /// True when nothing can lie between the two pictures.
@@ -365,11 +375,8 @@ mod tests {
     /// T-4: a clock that was moved is no older footage.
     #[test]
     fn a_moved_clock_does_not_end_the_recording() {
-        let shots = [
-            Shot(0, 0, 100, Some(0)),
-            Shot(10, 3600, 101, None),
-            Shot(20, 7200, 102, Some(-7200)),
-        ];
+        let shots =
+            [Shot(0, 0, 100, Some(0)), Shot(10, 3600, 101, None), Shot(20, 7200, 102, Some(-7200))];
         assert_eq!(follow(&shots), [Some(1); 3]);
         // One of the two that goes on exactly is enough, where nothing lies between.
         for (pts, counter) in [(7200, 5), (8_000_000_000, 102)] {
@@ -383,7 +390,10 @@ mod tests {
     #[test]
     fn a_restart_does_not_end_the_recording() {
         let first = || Shot(0, 900_000_000, 100_000, Some(0));
-        assert_eq!(follow(&[first(), Shot(10, 3600, 1, Some(30)), Shot(20, 7200, 2, None)]), [Some(1); 3]);
+        assert_eq!(
+            follow(&[first(), Shot(10, 3600, 1, Some(30)), Shot(20, 7200, 2, None)]),
+            [Some(1); 3]
+        );
         // Frames before its first date are its own too.
         let shots = [first(), Shot(10, 3600, 1, None), Shot(20, 7200, 2, Some(30))];
         assert_eq!(follow(&shots), [Some(1), Some(0), Some(2)]);

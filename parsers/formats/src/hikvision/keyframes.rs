@@ -72,8 +72,7 @@ pub fn at(volume: &Volume, block: Extent, offset: u64) -> Option<KeyFrame> {
 fn read(bytes: &[u8]) -> Option<(CivilTime, Option<u64>)> {
     let mut rest = bytes;
     let mut time = None;
-    loop {
-        let UnitAt::Unit(unit) = unit_at(rest, true) else { break };
+    while let UnitAt::Unit(unit) = unit_at(rest, true) {
         match &unit.kind {
             UnitKind::Map(map) => {
                 let (second, milliseconds, _) = map_facts(map, rest).time?;

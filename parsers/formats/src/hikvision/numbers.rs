@@ -32,7 +32,7 @@ impl Numbers {
             return None;
         };
         let before = self.last.replace((counter, pts));
-        let Some((last, last_pts)) = before else { return None };
+        let (last, last_pts) = before?;
         let step = pts.zip(last_pts).and_then(|(now, before)| now.checked_sub(before));
         if counter == last.wrapping_add(1) {
             self.proven = self.proven.saturating_add(1);
@@ -52,7 +52,10 @@ mod tests {
 
     fn numbers(counters: &[(u32, u64)]) -> Vec<Option<u32>> {
         let mut numbers = Numbers::default();
-        counters.iter().map(|(counter, pts)| numbers.follow(Some(*counter), &picture(*pts))).collect()
+        counters
+            .iter()
+            .map(|(counter, pts)| numbers.follow(Some(*counter), &picture(*pts)))
+            .collect()
     }
 
     /// a frame number is only given where the counter has shown that it counts frames.

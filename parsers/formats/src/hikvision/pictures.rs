@@ -90,12 +90,8 @@ pub struct Seen {
 /// Looks at a packet's payload up to its first slice.
 pub fn look(codec: Codec, payload: &[u8]) -> Seen {
     match codec {
-        Codec::H264 => {
-            nal_units(payload, h264::is_slice, h264::is_idr, h264::is_parameter_set)
-        }
-        Codec::H265 => {
-            nal_units(payload, h265::is_slice, h265::is_irap, h265::is_parameter_set)
-        }
+        Codec::H264 => nal_units(payload, h264::is_slice, h264::is_idr, h264::is_parameter_set),
+        Codec::H265 => nal_units(payload, h265::is_slice, h265::is_irap, h265::is_parameter_set),
         Codec::Mpeg4 => {
             let intra = mpeg4::is_intra(payload);
             Seen {
@@ -135,7 +131,8 @@ pub fn guess_codec(payload: &[u8]) -> Option<Codec> {
     let unit = annexb::nal_units(payload).peek()?;
     let (first, second) = (*unit.first()?, *unit.get(1)?);
     // H.265: layer 0, temporal layer 0, and a type a recorder writes; H.264: a type it writes with reference bits that fit.
-    let is_h265 = second == 1 && matches!(first >> 1, 0..=1 | 16..=21 | 32..=35 | 39) && first & 0x81 == 0;
+    let is_h265 =
+        second == 1 && matches!(first >> 1, 0..=1 | 16..=21 | 32..=35 | 39) && first & 0x81 == 0;
     let is_h264 = first & 0x80 == 0
         && matches!((first & 0x1F, first >> 5), (1, _) | (5..=8, 1..) | (6 | 9, 0));
     match (is_h265, is_h264) {

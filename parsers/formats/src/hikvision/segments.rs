@@ -82,7 +82,7 @@ impl<'a> Block<'a> {
         let after = last_end(others);
         let mut own = listed.iter().filter(|key| after.is_none_or(|end| key.time > end));
         let first = own.next().map(|key| key.time);
-        let last = own.last().map(|key| key.time).or(first);
+        let last = own.next_back().map(|key| key.time).or(first);
         let at_front = || keyframes::at(self.volume, self.extent, 0).map(|key| key.time);
         let start = first.or_else(|| at_front().filter(|_| others.is_empty()));
         (start, last.or(start))
@@ -94,13 +94,22 @@ impl<'a> Block<'a> {
         self.reach_back(entries, &mut begins);
         let starts: Vec<u64> = begins.iter().filter_map(|begin| begin.offset).collect();
         let marks = keyframes::marks(&self.tail);
-        entries.iter().zip(begins).map(|(entry, begin)| self.segment(entry, begin, &starts, &marks)).collect()
+        entries
+            .iter()
+            .zip(begins)
+            .map(|(entry, begin)| self.segment(entry, begin, &starts, &marks))
+            .collect()
     }
 
-    fn segment(&self, entry: &Entry, begin: Begin, starts: &[u64], marks: &[(u64, u32)]) -> Segment {
-        let next = begin
-            .offset
-            .and_then(|own| starts.iter().copied().filter(|start| *start > own).min());
+    fn segment(
+        &self,
+        entry: &Entry,
+        begin: Begin,
+        starts: &[u64],
+        marks: &[(u64, u32)],
+    ) -> Segment {
+        let next =
+            begin.offset.and_then(|own| starts.iter().copied().filter(|start| *start > own).min());
         let range = match begin.offset {
             Some(start) => start..next.unwrap_or(self.end).max(start),
             None => 0..0,
@@ -144,7 +153,12 @@ impl<'a> Block<'a> {
             if let Some(front) = front.filter(|front| is_start(entry, front)) {
                 let text = format!("the block begins with a key picture dated {}", front.time);
                 let reasons = vec![Reason::supporting(text, self.at(0))];
-                return vec![Begin { offset: Some(0), time: Some(front.time), reasons, conflict: None }];
+                return vec![Begin {
+                    offset: Some(0),
+                    time: Some(front.time),
+                    reasons,
+                    conflict: None,
+                }];
             }
         }
         // Where a block is divided, a record that the tail index lost must not move the border.
@@ -152,7 +166,11 @@ impl<'a> Block<'a> {
             let listed = keyframes::by_tail(self.volume, self.extent, &self.tail);
             let placed = place(entries, &listed);
             if placed.found.iter().all(Option::is_some) {
-                return self.begins_at(entries, &placed, "by the tail index, and the stream map it points at");
+                return self.begins_at(
+                    entries,
+                    &placed,
+                    "by the tail index, and the stream map it points at",
+                );
             }
         }
         let searched = keyframes::by_search_and_tail(self.volume, self.extent, &self.tail);
@@ -196,7 +214,10 @@ impl<'a> Block<'a> {
 
     /// Rule 4.
     fn reach_back(&self, entries: &[&Entry], begins: &mut [Begin]) {
-        let Some(first) = begins.iter_mut().filter(|begin| begin.offset.is_some()).min_by_key(|begin| begin.offset)
+        let Some(first) = begins
+            .iter_mut()
+            .filter(|begin| begin.offset.is_some())
+            .min_by_key(|begin| begin.offset)
         else {
             return;
         };
@@ -217,7 +238,9 @@ impl<'a> Block<'a> {
             _ => {
                 let at = Extent::new(self.extent.offset(), start);
                 let which = if entries.len() > 1 { "its entries" } else { "its entry" };
-                let text = format!("{start} bytes of footage before it in the block are not what {which} name");
+                let text = format!(
+                    "{start} bytes of footage before it in the block are not what {which} name"
+                );
                 first.reasons.push(Reason::against(text, at));
             }
         }
@@ -255,7 +278,8 @@ fn last_end(others: &[&Entry]) -> Option<CivilTime> {
 fn place(entries: &[&Entry], keys: &[KeyFrame]) -> Placed {
     let mut offers: Vec<(Misfit, usize, usize)> = Vec::new();
     for (n, entry) in entries.iter().enumerate() {
-        offers.extend((0..keys.len()).filter_map(|k| Some((misfit(entry, entries, keys, k)?, n, k))));
+        offers
+            .extend((0..keys.len()).filter_map(|k| Some((misfit(entry, entries, keys, k)?, n, k))));
     }
     offers.sort();
     let mut found: Vec<Option<KeyFrame>> = vec![None; entries.len()];
@@ -310,8 +334,5 @@ fn misfit(entry: &Entry, entries: &[&Entry], keys: &[KeyFrame], k: usize) -> Opt
 /// True when two key pictures are of one run: time stamps and dates go on alike.
 fn is_one_run(a: &KeyFrame, b: &KeyFrame) -> bool {
     let by_date = b.time.millis().saturating_sub(a.time.millis());
-    b.follows(a)
-        && b.step_ms(a).is_some_and(|step| {
-            step.abs_diff(by_date) <= RUN_SLACK_MS
-        })
+    b.follows(a) && b.step_ms(a).is_some_and(|step| step.abs_diff(by_date) <= RUN_SLACK_MS)
 }

@@ -12,7 +12,7 @@ use memchr::memmem;
 use super::{
     assemble::{Assembled, Assembler, Given},
     encryption::{Encryption, Verdict},
-    generation::{Generation, Judged, Marks, Window},
+    generation::{Frames, Generation, Judged, Marks, Window},
     header,
     numbers::Numbers,
 };
@@ -46,12 +46,12 @@ pub struct HikParser {
     generation: Generation,
     encryption: Encryption,
     numbers: Numbers,
-    ready: VecDeque<Box<Frame>>,
+    ready: Frames,
     passed: VecDeque<Passed>,
     /// Frames of which it is not known yet whether their pictures are encrypted, with the pictures' counters.
     unjudged: Vec<(Box<Frame>, Option<u32>)>,
     /// Sound before the first map: the map names its codec.
-    early: Vec<Box<Frame>>,
+    early: Frames,
     /// True once a date had milliseconds: the recorder fills them in.
     has_milliseconds: bool,
     /// Set once older footage begins.
@@ -66,10 +66,10 @@ impl HikParser {
             generation: Generation::new(bounds.window, bounds.marks),
             encryption: Encryption::default(),
             numbers: Numbers::default(),
-            ready: VecDeque::new(),
+            ready: Frames::new(),
             passed: VecDeque::new(),
             unjudged: Vec::new(),
-            early: Vec::new(),
+            early: Frames::new(),
             has_milliseconds: false,
             ended: false,
         }
@@ -89,7 +89,7 @@ impl HikParser {
         self.has_milliseconds |= frame.time.millisecond.is_some_and(|ms| ms > 0);
         frame.time.millisecond_doubtful = !self.has_milliseconds;
         if frame.kind == FrameKind::Audio && self.waits_for_codec(&frame) {
-            self.early.push(frame);
+            self.early.push_back(frame);
             return;
         }
         self.release_early();
@@ -276,7 +276,10 @@ impl FrameParser for HikParser {
         self.release_unjudged(&Verdict::Clear);
         self.ready.extend(std::mem::take(&mut self.early));
         for frame in self.generation.undecided() {
-            self.pass(&frame, "footage behind a break that no date follows: whose it is is not known");
+            self.pass(
+                &frame,
+                "footage behind a break that no date follows: whose it is is not known",
+            );
         }
         self.ready.pop_front()
     }

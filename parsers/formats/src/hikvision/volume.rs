@@ -142,7 +142,11 @@ impl Disk {
         let same = |other: &&usize| {
             self.index.entries.get(**other).is_some_and(|other| other.raw_start == entry.raw_start)
         };
-        let begin = if entry.start.is_some() { format!("{:08x}", entry.raw_start) } else { "open".to_owned() };
+        let begin = if entry.start.is_some() {
+            format!("{:08x}", entry.raw_start)
+        } else {
+            "open".to_owned()
+        };
         if members.iter().filter(same).count() < 2 {
             format!("{block}-{begin}")
         } else {
@@ -159,7 +163,9 @@ impl Disk {
         let mut reasons = vec![self.entry_reason(entry)];
         reasons.extend(entry.reasons.iter().cloned());
         if members > 1 && !entry.stale {
-            let text = format!("{members} entries name this block: its bytes are divided among them by their times");
+            let text = format!(
+                "{members} entries name this block: its bytes are divided among them by their times"
+            );
             reasons.push(Reason::supporting(text, at));
         }
         let (state, grade) = match &entry.state {
@@ -327,7 +333,12 @@ impl Recorder for Disk {
         let block = self.block_extent(entry.block);
         let length = range.end.saturating_sub(range.start);
         let part = block.slice(range.start, length).ok_or_else(|| self.no_bytes(entry))?;
-        Ok(Stream { source: self.volume.source.clone(), map: ExtentMap::of(part), reasons, conflict })
+        Ok(Stream {
+            source: self.volume.source.clone(),
+            map: ExtentMap::of(part),
+            reasons,
+            conflict,
+        })
     }
 
     fn native_extension(&self, _recording: &Recording) -> &'static str {
@@ -336,7 +347,8 @@ impl Recorder for Disk {
 
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser> {
         let segment = self.resolve(recording).and_then(|(n, entry)| self.segment(n, entry));
-        let bounds = segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
+        let bounds =
+            segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
         Box::new(HikParser::new(bounds.unwrap_or_default()))
     }
 

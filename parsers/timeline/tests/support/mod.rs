@@ -86,7 +86,12 @@ impl Shot {
             second: self
                 .dated
                 .then(|| CivilTime::from_millis(self.clock.div_euclid(SECOND) * 1000)),
-            counter: Some(Counter { kind: CounterKind::Own, value: self.counter, modulus: 65_536, ticks_per_second: 1000 }),
+            counter: Some(Counter {
+                kind: CounterKind::Own,
+                value: self.counter,
+                modulus: 65_536,
+                ticks_per_second: 1000,
+            }),
             ..StoredTime::default()
         }
     }

@@ -353,10 +353,8 @@ fn the_log() {
     disk.log = [&header[..], &header[..], LOG_TEXT.as_bytes()].concat();
     let recorder = disk.open();
     let events: Vec<_> = recorder.events().map(Result::unwrap).collect();
-    let shown: Vec<_> = events
-        .iter()
-        .map(|event| (event.time.unwrap().to_seconds_text(), &*event.level))
-        .collect();
+    let shown: Vec<_> =
+        events.iter().map(|event| (event.time.unwrap().to_seconds_text(), &*event.level)).collect();
     assert_eq!(
         shown,
         [

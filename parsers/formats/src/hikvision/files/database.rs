@@ -402,7 +402,12 @@ impl Listing for Database {
         if let Some(file) = picture_file(recording) {
             let media = self.media.need(Kind::Pictures, file, ROW, at)?;
             let map = self.picture_stream(file).0;
-            return Ok(Stream { source: media.source.clone(), map, reasons: Vec::new(), conflict: None });
+            return Ok(Stream {
+                source: media.source.clone(),
+                map,
+                reasons: Vec::new(),
+                conflict: None,
+            });
         }
         let row = self.row(recording)?;
         let media = self.media.need(Kind::Video, row.file.unwrap_or(u32::MAX), ROW, at)?;

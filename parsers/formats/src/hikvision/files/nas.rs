@@ -406,12 +406,14 @@ impl Listing for Share {
             let file = listed.file?;
             self.segment(n, listed, file, self.media.get(Kind::Video, file)?)
         });
-        let bounds = segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
+        let bounds =
+            segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
         Box::new(HikParser::new(bounds.unwrap_or_default()))
     }
 
     fn describe(&self, offset: u64, file: Option<&str>) -> Result<Vec<Structure>, FormatError> {
-        if let Some((copy, tree)) = self.trees.iter().find(|(copy, _)| copy.path.as_deref() == file) {
+        if let Some((copy, tree)) = self.trees.iter().find(|(copy, _)| copy.path.as_deref() == file)
+        {
             return explain_disk::tree_file(tree, &copy.source, offset);
         }
         let media = file.and_then(|path| self.media.by_path(path));

@@ -377,7 +377,12 @@ impl Listing for Segments {
             return Err(FormatError::field(RECORD, held.at, "offsets", found, "bytes of the file"));
         }
         let extent = Extent::new(range.start, range.end.saturating_sub(range.start));
-        Ok(Stream { source: media.source.clone(), map: ExtentMap::of(extent), reasons, conflict: None })
+        Ok(Stream {
+            source: media.source.clone(),
+            map: ExtentMap::of(extent),
+            reasons,
+            conflict: None,
+        })
     }
 
     fn native_extension(&self) -> &'static str {

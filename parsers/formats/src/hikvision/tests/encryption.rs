@@ -107,12 +107,7 @@ fn encrypt(codec: Codec, picture: &Picture, cipher: Cipher, random: &mut Random)
 }
 
 /// Judges a picture by the first 256 bytes of up to eight packets, as the stream parser does.
-fn judge(
-    encryption: &mut Encryption,
-    stated: Stated,
-    codec: Codec,
-    picture: &Picture,
-) -> Verdict {
+fn judge(encryption: &mut Encryption, stated: Stated, codec: Codec, picture: &Picture) -> Verdict {
     let heads: Vec<&[u8]> =
         picture.pieces.iter().take(8).map(|piece| &piece[..piece.len().min(256)]).collect();
     encryption.judge(stated, codec, picture.key, &heads)

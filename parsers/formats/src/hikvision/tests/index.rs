@@ -343,7 +343,7 @@ fn a_tree_in_a_file_is_read() {
     assert_eq!((file.entries.len(), file.unused_blocks), (11, 19));
     assert!(file.findings.is_empty() && file.tree.whole, "{:?}", file.findings);
     assert_eq!((file.geometry.video_base, file.geometry.blocks), (BASE, 30));
-    let shown = describe::tree_file(&file, &source, 0x2060).unwrap();
+    let shown = describe::tree_file(&file.tree, &source, 0x2060).unwrap();
     assert_eq!((shown.len(), shown[1].name.as_str()), (2, "index entry 0"));
     let not: Arc<dyn Source> = Arc::new(vec![0u8; 100]);
     assert!(read_tree_file(&not).is_err());

@@ -6,12 +6,8 @@ use daleel_core::{
 
 /// An undated picture with a time stamp.
 pub fn picture(pts: u64) -> Frame {
-    let counter = Counter {
-        kind: CounterKind::Pts,
-        value: pts,
-        modulus: 1 << 33,
-        ticks_per_second: 90_000,
-    };
+    let counter =
+        Counter { kind: CounterKind::Pts, value: pts, modulus: 1 << 33, ticks_per_second: 90_000 };
     Frame {
         kind: FrameKind::Video,
         codec: Codec::H264,
@@ -36,11 +32,11 @@ pub fn noon(seconds: i64) -> CivilTime {
     CivilTime::from_millis((1_710_417_600 + seconds) * 1000)
 }
 
-mod encryption;
-mod file;
-mod units;
-mod files;
-mod files_real;
 mod disk;
 mod disk_show;
+mod encryption;
+mod file;
+mod files;
+mod files_real;
 mod index;
+mod units;
