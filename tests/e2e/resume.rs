@@ -2,9 +2,10 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use daleel::export::RecordingDone;
@@ -242,21 +243,27 @@ fn an_unfinished_run_is_taken_up_with_the_same_options_only() {
     check_resumed(folder.path(), &["--channel", "1"]);
 }
 
+/// Something that happens to an image.
+type Change = fn(&Path);
+
+fn grow(image: &Path) {
+    let mut file = fs::OpenOptions::new().append(true).open(image).unwrap();
+    file.write_all(b"more").unwrap();
+}
+
+fn touch(image: &Path) {
+    let file = fs::OpenOptions::new().write(true).open(image).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+}
+
+fn lose(image: &Path) {
+    fs::remove_file(image).unwrap();
+}
+
 /// U-4, U-5: 6 when the source changes under a run: what was read meanwhile is not kept, and nothing says that the run was finished.
 #[test]
 fn a_source_that_changes_while_it_is_read_is_6() {
-    let change: [(&str, fn(&Path)); 3] = [
-        ("grows", |image| {
-            let file = fs::OpenOptions::new().append(true).open(image).unwrap();
-            std::io::Write::write_all(&mut &file, b"more").unwrap();
-        }),
-        ("is touched", |image| {
-            let file = fs::OpenOptions::new().write(true).open(image).unwrap();
-            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-        }),
-        ("is gone", |image| fs::remove_file(image).unwrap()),
-    ];
-    for (what, change) in change {
+    for (what, change) in [("grows", grow as Change), ("is touched", touch), ("is gone", lose)] {
         let folder = long();
         let mut running = Running::start(folder.path(), &[]);
         running.wait_until(is_in_a_clip);

@@ -156,6 +156,9 @@ impl Pace {
         }
         if second.is_none() {
             stamp.carried = self.carried(before, pacing, &stamp, counter, time);
+            if matches!(pacing, Pacing::Gap { .. }) {
+                self.phase = stamp.carried;
+            }
         }
         stamp.millisecond = time.millisecond;
         stamp.doubtful = time.millisecond_doubtful;

@@ -136,6 +136,7 @@ impl RawEntry {
             state: self.entry_state(),
             stale: false,
             conflict: false,
+            self_conflict: false,
             reasons: Vec::new(),
         };
         if matches!(entry.state, EntryState::Closed) {
@@ -192,6 +193,8 @@ pub struct Entry {
     pub stale: bool,
     /// True where copies disagree about it.
     pub conflict: bool,
+    /// It contradicts itself; its footage is delivered all the same.
+    pub self_conflict: bool,
     /// What speaks against it, and what copies say differently.
     pub reasons: Vec<Reason>,
 }
@@ -208,7 +211,7 @@ impl Entry {
             self.channel.is_none().then_some("it names channel 0"),
         ];
         for text in against.into_iter().flatten() {
-            self.conflict = true;
+            self.self_conflict = true;
             self.reasons.push(Reason::against(text, self.at));
         }
     }
@@ -318,7 +321,7 @@ mod tests {
             "00e0c54400000000 2000000001000000"
         );
         let entry = decode(&bytes);
-        assert!(entry.state == EntryState::Closed && entry.conflict);
+        assert!(entry.state == EntryState::Closed && entry.self_conflict);
         assert!(entry.start.is_some() && entry.channel == Some(5) && entry.reasons.len() == 1);
         bytes[8] = 7;
         assert_eq!(

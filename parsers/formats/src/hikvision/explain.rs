@@ -23,6 +23,8 @@ const TRIES: usize = 64;
 const STEPS: usize = 100_000;
 /// Bytes of a payload that are shown.
 const SHOWN: usize = 16;
+/// Streams of a system header that are shown; a recorder has a handful.
+const STREAMS_SHOWN: usize = 64;
 
 /// The structures of the stream that begin at `bytes[0]`, which lies at `at` of the medium: a unit, and what is inside it; outermost
 /// first. Empty when no unit begins there. `bytes` may end inside the unit.
@@ -203,10 +205,12 @@ impl Shown<'_> {
             .get(12..)
             .unwrap_or(&[])
             .chunks_exact(3)
+            .take(STREAMS_SHOWN)
             .filter_map(|entry| entry.first().map(|id| format!("{id:02X}h")))
             .collect();
         self.add(6..12, "bounds", "", "rates and numbers of streams", Evidence::Confirmed);
-        self.add(12..self.bytes.len(), "streams", ids.join(", "), "", Evidence::Confirmed);
+        let shown = self.bytes.len().min(STREAMS_SHOWN.saturating_mul(3).saturating_add(12));
+        self.add(12..shown, "streams", ids.join(", "), "", Evidence::Confirmed);
         self.finish("system header", unit, "Lists the streams that packs may hold.")
     }
 

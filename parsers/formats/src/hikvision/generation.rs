@@ -41,14 +41,29 @@ pub struct Window {
     pub end: Option<CivilTime>,
 }
 
-/// Cameras that the tail index names, by the place of their key pictures in the stream, ascending.
-pub type Marks = Arc<Vec<(u64, u32)>>;
+/// What a record of the tail index says of a key picture. One byte names the camera, and is no proof alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the picture's pack begins, or a file header in front of it.
+    pub offset: u64,
+    /// Camera.
+    pub channel: u32,
+    /// Date, to the second.
+    pub time: CivilTime,
+}
+
+/// What the tail index says of the key pictures of a stream, by their place, ascending.
+pub type Marks = Arc<Vec<Mark>>;
+
+/// Length of a file header that can stand in front of a pack.
+const FILE_HEADER_BYTES: u64 = 40;
 
 /// What a frame says of its place in the stream.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     pts: Option<u64>,
     counter: Option<u32>,
+    raw: Option<u32>,
     /// Milliseconds of the recorder's clock: stated, or carried on by the time stamps.
     clock: Option<i64>,
 }
@@ -59,6 +74,8 @@ struct Relation {
     /// Steps of the time stamp and of the counter, where both pictures have them; the counter only where it is believed.
     pts: Option<u64>,
     counter: Option<u32>,
+    /// The same of the counter, believed or not.
+    raw: Option<u32>,
     /// True when no byte lies between the two that is not a packet.
     is_adjacent: bool,
     /// Usual step of the time stamp, 0 when not known.
@@ -76,6 +93,15 @@ struct Doubt {
 
 /// Frames in the order of the stream.
 pub type Frames = VecDeque<Box<Frame>>;
+
+/// The picture counter of a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    /// As it is stored.
+    pub stored: Option<u32>,
+    /// The same, once the counter has shown that it counts pictures.
+    pub believed: Option<u32>,
+}
 
 /// What becomes of a frame.
 #[derive(Debug)]
@@ -108,12 +134,14 @@ impl Generation {
         Self { window, marks, ..Self::default() }
     }
 
-    /// Judges a picture. `counter` is its picture counter, where the stream has one that counts pictures.
-    pub fn judge(&mut self, frame: Box<Frame>, counter: Option<u32>) -> Judged {
+    /// Judges a picture.
+    pub fn judge(&mut self, frame: Box<Frame>, counter: Count) -> Judged {
         let Some(window) = self.window else { return Judged::Own([frame].into()) };
         let is_adjacent = frame.start() <= self.end;
         self.end = self.end.max(frame.end());
-        let place = Place { pts: pts(&frame), counter, clock: stated(&frame) };
+        let Count { believed, stored } = counter;
+        let clock = stated(&frame);
+        let place = Place { pts: pts(&frame), counter: believed, raw: stored, clock };
         let Some(last) = self.last else { return self.own(place, frame) };
         let relation = last.relation(&place, is_adjacent, self.usual);
         if self.doubt.as_ref().is_none_or(|doubt| doubt.relation.is_none()) && relation.goes_on() {
@@ -136,12 +164,13 @@ impl Generation {
         let (first, begins_with_key) = (doubt.relation.unwrap_or(relation), doubt.begins_with_key);
         let Some(time) = place.clock else { return self.hold(frame) };
         let named = self.named(&frame);
-        let is_foreign = named.is_some() && self.channel.is_some() && named != self.channel;
+        let is_foreign = self.is_foreign(&frame);
         let is_named = named.is_some() && named == self.channel;
         let is_restart = window.holds(time, last.clock.filter(|_| window.end.is_none()))
             && (begins_with_key || is_named || window.end.is_some());
-        let moved = first.is_half_exact() && (begins_with_key || first.pts_goes_on());
-        if !is_foreign && (last.predicts(&place, time) || is_restart || moved) {
+        // The stamps go on without a byte between: the clock was moved.
+        let is_moved = first.is_adjacent && first.pts_is_exact();
+        if last.predicts(&place, time) || is_moved || (is_restart && !is_foreign) {
             return self.own(place, frame);
         }
         let mut older = self.undecided();
@@ -190,7 +219,7 @@ impl Generation {
     fn own(&mut self, mut place: Place, frame: Box<Frame>) -> Judged {
         if let Some(last) = self.last {
             place.clock = place.clock.or_else(|| last.carried(&place));
-            if let Some(step) = last.step(&place).filter(|step| (1..=STEP_MAX).contains(step)) {
+            if let Some(step) = last.step(&place).filter(|step| (1..=BRIDGED_MAX).contains(step)) {
                 self.usual = step;
             }
         }
@@ -201,13 +230,39 @@ impl Generation {
         Judged::Own(own)
     }
 
-    /// The camera that the tail index names for a picture.
+    /// The camera that the tail index names for a picture, where its date is the picture's.
     fn named(&self, frame: &Frame) -> Option<u32> {
-        let found = self.marks.partition_point(|(offset, _)| *offset < frame.start());
-        self.marks
-            .get(found)
-            .filter(|(offset, _)| frame.end() > *offset)
-            .map(|(_, channel)| *channel)
+        let start = frame.start();
+        let first = start.saturating_sub(FILE_HEADER_BYTES);
+        let from = self.marks.partition_point(|mark| mark.offset < first);
+        let own = self.marks.get(from..)?.iter().take_while(|mark| mark.offset <= start);
+        let own = own.filter(|mark| mark.offset == start || mark.offset == first);
+        let dated = |mark: &&Mark| {
+            stated(frame).is_some_and(|time| time.abs_diff(mark.time.millis()) < 2000)
+        };
+        own.filter(dated).last().map(|mark| mark.channel)
+    }
+
+    /// True when the tail index names another camera for a picture, and the next record does not take it back: one byte can be wrong.
+    fn is_foreign(&self, frame: &Frame) -> bool {
+        let named = self.named(frame);
+        let behind = self.marks.partition_point(|mark| mark.offset <= frame.start());
+        let next = self.marks.get(behind).map(|mark| mark.channel);
+        named.is_some() && self.channel.is_some() && named != self.channel && next != self.channel
+    }
+
+    /// Frames whose date never came, where the stream ends: those that follow the recording without a byte between, with a stamp that goes on,
+    /// are its own.
+    pub fn end(&mut self) -> Judged {
+        let follows =
+            self.doubt.as_ref().and_then(|doubt| doubt.relation).is_some_and(|relation| {
+                let is_ahead = relation.pts.is_some_and(|step| (1..=BRIDGED_MAX).contains(&step));
+                relation.is_adjacent
+                    && is_ahead
+                    && matches!(relation.counter.or(relation.raw), None | Some(1..=LOST_MAX))
+            });
+        let frames = self.undecided();
+        if follows { Judged::Own(frames) } else { Judged::Older(frames) }
     }
 }
 
@@ -226,6 +281,8 @@ impl Relation {
     fn goes_on(&self) -> bool {
         let counts = self.counter.map(|step| (1..=LOST_MAX).contains(&step));
         match (self.pts, self.is_adjacent) {
+            // A pause: the next picture, later.
+            (Some(step), true) if self.raw == Some(1) && (1..=BRIDGED_MAX).contains(&step) => true,
             (_, true) => self.pts_goes_on() && counts != Some(false),
             // So many pictures are missing as the time stamp says.
             (Some(step), false) => counts == Some(true) && self.agrees(step),
@@ -259,17 +316,14 @@ impl Relation {
             && (self.pts.is_none() || self.pts_is_exact())
             && (self.pts.is_some() || self.counter.is_some())
     }
-
-    /// True when the pictures follow each other without a byte between and one of stamp and counter says so too.
-    fn is_half_exact(&self) -> bool {
-        self.is_adjacent && (self.counter == Some(1) || self.pts_is_exact())
-    }
 }
 
 impl Place {
     fn relation(&self, next: &Self, is_adjacent: bool, usual: u64) -> Relation {
-        let counter = self.counter.zip(next.counter).map(|(a, b)| b.wrapping_sub(a));
-        Relation { pts: self.step(next), counter, is_adjacent, usual }
+        let step = |a: Option<u32>, b: Option<u32>| a.zip(b).map(|(a, b)| b.wrapping_sub(a));
+        let counter = step(self.counter, next.counter);
+        let raw = step(self.raw, next.raw);
+        Relation { pts: self.step(next), counter, raw, is_adjacent, usual }
     }
 
     fn step(&self, next: &Self) -> Option<u64> {
@@ -317,8 +371,13 @@ mod tests {
     /// One picture: where it begins (a gap before it when that is not where the last one ended), time stamp, counter, date.
     struct Shot(u64, u64, u32, Option<i64>);
 
-    fn generation(window: Window, marks: &[(u64, u32)]) -> Generation {
-        Generation::new(Some(window), Arc::new(marks.to_vec()))
+    fn generation(window: Window, marks: &[(u64, u32, i64)]) -> Generation {
+        let mark = |(offset, channel, second): &(u64, u32, i64)| Mark {
+            offset: *offset,
+            channel: *channel,
+            time: noon(*second),
+        };
+        Generation::new(Some(window), Arc::new(marks.iter().map(mark).collect()))
     }
 
     /// Follows pictures of 10 bytes; gives how many were given out after each. Dates are seconds after noon, and dated pictures are key pictures.
@@ -328,7 +387,8 @@ mod tests {
             frame.units = std::iter::once(*at..*at + 10).collect();
             frame.time.second = dated.map(noon);
             frame.key = dated.is_some();
-            match generation.judge(Box::new(frame), Some(*counter)) {
+            let count = Count { stored: Some(*counter), believed: Some(*counter) };
+            match generation.judge(Box::new(frame), count) {
                 Judged::Own(own) => Some(own.len()),
                 Judged::Doubted => Some(0),
                 Judged::Older(_) => None,
@@ -378,12 +438,10 @@ mod tests {
         let shots =
             [Shot(0, 0, 100, Some(0)), Shot(10, 3600, 101, None), Shot(20, 7200, 102, Some(-7200))];
         assert_eq!(follow(&shots), [Some(1); 3]);
-        // One of the two that goes on exactly is enough, where nothing lies between.
-        for (pts, counter) in [(7200, 5), (8_000_000_000, 102)] {
-            let last = Shot(20, pts, counter, Some(90_000));
-            let shots = [Shot(0, 0, 100, Some(0)), Shot(10, 3600, 101, None), last];
-            assert_eq!(follow(&shots), [Some(1); 3], "{pts} {counter}");
-        }
+        // The stamps are enough, where nothing lies between.
+        let last = Shot(20, 7200, 5, Some(90_000));
+        let shots = [Shot(0, 0, 100, Some(0)), Shot(10, 3600, 101, None), last];
+        assert_eq!(follow(&shots), [Some(1); 3]);
     }
 
     /// A recorder that was started again inside the recording's time.
@@ -416,8 +474,13 @@ mod tests {
     fn another_camera_ends_the_recording() {
         let window = Window { start: Some(noon(0)), end: Some(noon(60)) };
         let shots = [Shot(0, 0, 100, Some(0)), Shot(10, 5_000_000_000, 7, Some(30))];
-        assert_eq!(follow_in(generation(window, &[(0, 3), (10, 4)]), &shots), [Some(1), None]);
-        assert_eq!(follow_in(generation(window, &[(0, 3), (10, 3)]), &shots), [Some(1), Some(1)]);
+        let judged = |marks| follow_in(generation(window, marks), &shots);
+        assert_eq!(judged(&[(0, 3, 0), (10, 4, 30)]), [Some(1), None]);
+        assert_eq!(judged(&[(0, 3, 0), (10, 3, 30)]), [Some(1), Some(1)]);
+        // A record of another date, one that points into a picture, and one that the next takes back say nothing.
+        assert_eq!(judged(&[(0, 3, 0), (10, 4, -9000)]), [Some(1), Some(1)]);
+        assert_eq!(judged(&[(0, 3, 0), (14, 4, 30)]), [Some(1), Some(1)]);
+        assert_eq!(judged(&[(0, 3, 0), (10, 4, 30), (30, 3, 31)]), [Some(1), Some(1)]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use super::{
     descriptors::map_facts,
-    generation::PTS_MODULUS,
+    generation::{Mark, PTS_MODULUS},
     tail::{Tail, TailRecord},
 };
 
@@ -107,17 +107,17 @@ pub fn proven(volume: &Volume, block: Extent, record: &TailRecord) -> Option<Key
     (apart < 2000).then(|| KeyFrame { channel: record.channel(), ..key })
 }
 
-/// Cameras that the tail index names, by the place of their key pictures in the block, ascending. All passes count: a record of an earlier one
-/// tells that what it points at is not of this one.
-pub fn marks(tail: &Tail) -> Vec<(u64, u32)> {
-    let named = tail.records.iter().rev();
-    let mut marks: BTreeMap<u64, u32> = BTreeMap::new();
-    for record in named {
-        if let Some(channel) = record.channel() {
-            marks.insert(record.offset, channel);
+/// What the tail index says of key pictures, by their place in the block, ascending. Records of all passes: one of an earlier pass tells of what
+/// is still there of it, and its date shows which.
+pub fn marks(tail: &Tail) -> Vec<Mark> {
+    let mut marks: BTreeMap<u64, Mark> = BTreeMap::new();
+    // The last pass wins where two name the same place.
+    for record in tail.records.iter().rev() {
+        if let (Some(channel), Some(time)) = (record.channel(), record.time) {
+            marks.insert(record.offset, Mark { offset: record.offset, channel, time });
         }
     }
-    marks.into_iter().collect()
+    marks.into_values().collect()
 }
 
 /// The key pictures found by reading the whole block.

@@ -100,6 +100,10 @@ fn judge_pointers(volume: &Volume, master: &Master, verdict: &mut Verdict) {
 
 /// Without a master: the trees at the end of the disk.
 fn judge_end(volume: &Volume, verdict: &mut Verdict) {
+    // A tree at the very start is one that a recorder keeps in a file: this is no disk.
+    if tree::has_signature(volume, 0) {
+        return;
+    }
     let length =
         volume.extent.len().min(volume.source.len().saturating_sub(volume.extent.offset()));
     let near = length.saturating_sub(CHEAP_BYTES);
@@ -107,8 +111,7 @@ fn judge_end(volume: &Volume, verdict: &mut Verdict) {
     let from = if is_speaking { length.saturating_sub(DEEP_BYTES) } else { near };
     let trees = tree::find_by_signature(volume, from, length.saturating_sub(from));
     let mut found = 0usize;
-    // A tree at the very start is one that a recorder keeps in a file.
-    for offset in trees.into_iter().filter(|offset| *offset != 0) {
+    for offset in trees {
         let at = volume.at(offset, NODE_BYTES);
         let Ok(stored) = volume.source.read_array::<0x70>(at.offset()) else { continue };
         let Some(header) = TreeHeader::parse(&stored) else { continue };

@@ -16,16 +16,18 @@ use std::{ops::Range, sync::Arc};
 use daleel_core::{CivilTime, Extent, Reason, Volume};
 
 use super::{
-    generation::{Marks, Window},
+    generation::{Mark, Marks, Window},
     index::{Entry, EntryState},
     keyframes::{self, KeyFrame},
-    tail::{Tail, TailLayout, read_tail_within},
+    tail::{Tail, TailLayout, TailRecord, read_tail_within},
 };
 
 /// A directory begins so far before the end of its block (section 4.2).
 const DIRECTORY_BYTES: u64 = 0x10_0000;
 /// Dates of index entries are whole seconds, and some recorders write a block's first picture before its entry.
 const START_SLACK_MS: u64 = 5000;
+/// Records of the tail index that are looked up for the camera they name.
+const PROVEN_MARKS: usize = 8;
 /// How far time stamps and dates of one run may be apart.
 const RUN_SLACK_MS: u64 = 2000;
 
@@ -101,13 +103,7 @@ impl<'a> Block<'a> {
             .collect()
     }
 
-    fn segment(
-        &self,
-        entry: &Entry,
-        begin: Begin,
-        starts: &[u64],
-        marks: &[(u64, u32)],
-    ) -> Segment {
+    fn segment(&self, entry: &Entry, begin: Begin, starts: &[u64], marks: &[Mark]) -> Segment {
         let next =
             begin.offset.and_then(|own| starts.iter().copied().filter(|start| *start > own).min());
         let range = match begin.offset {
@@ -124,21 +120,35 @@ impl<'a> Block<'a> {
             (Some(start), Some(end)) => (Some(start.min(end)), Some(start.max(end))),
             times => times,
         };
-        let own = marks.iter().filter(|(offset, _)| range.contains(offset));
-        let marks = own.map(|(offset, channel)| (offset.saturating_sub(range.start), *channel));
+        let own = marks.iter().filter(|mark| range.contains(&mark.offset));
+        let marks =
+            own.map(|mark| Mark { offset: mark.offset.saturating_sub(range.start), ..*mark });
         let marks: Marks = Arc::new(marks.collect());
-        let conflict = begin.conflict.or_else(|| self.other_camera(entry, &range, &marks));
+        let other = self.other_camera(entry, &range, &marks);
+        // An open entry is named before its block is rewritten: then the footage is still another camera's.
+        let is_doubted = matches!(entry.state, EntryState::Open) && entry.start.is_none();
+        let conflict = begin.conflict.or_else(|| other.clone().filter(|_| is_doubted));
+        reasons.extend(other.filter(|_| !is_doubted));
         Segment { range, window: Window { start, end }, reasons, conflict, marks }
     }
 
     /// The tail index names another camera for the first key picture of an entry, and for none that of the entry: a contradiction, though the
     /// tail's byte is no proof alone.
     fn other_camera(&self, entry: &Entry, range: &Range<u64>, marks: &Marks) -> Option<Reason> {
-        let (own, (first, named)) = (entry.channel?, *marks.first()?);
-        let is_named = marks.iter().any(|(_, channel)| *channel == own);
-        (named != own && !is_named).then(|| {
-            let text = format!("the tail index of the block names channel {named} for this footage, the entry {own}");
-            Reason::against(text, self.at(range.start.saturating_add(first)))
+        let own = entry.channel?;
+        let proven = marks.iter().take(PROVEN_MARKS).filter(|mark| {
+            let key =
+                keyframes::at(self.volume, self.extent, range.start.saturating_add(mark.offset));
+            key.is_some_and(|key| key.time.millis().abs_diff(mark.time.millis()) < 2000)
+        });
+        let named: Vec<&Mark> = proven.collect();
+        let first = named.first()?;
+        named.iter().all(|mark| mark.channel != own).then(|| {
+            let text = format!(
+                "the tail index of the block names channel {} for this footage, the entry {own}",
+                first.channel
+            );
+            Reason::against(text, self.at(range.start.saturating_add(first.offset)))
         })
     }
 
@@ -150,7 +160,7 @@ impl<'a> Block<'a> {
         // Nearly every block: one entry, and its footage begins with the block.
         if let [entry] = entries {
             let front = keyframes::at(self.volume, self.extent, 0);
-            if let Some(front) = front.filter(|front| is_start(entry, front)) {
+            if let Some(front) = front.filter(|front| self.is_start(entry, front)) {
                 let text = format!("the block begins with a key picture dated {}", front.time);
                 let reasons = vec![Reason::supporting(text, self.at(0))];
                 return vec![Begin {
@@ -212,6 +222,17 @@ impl<'a> Block<'a> {
             .collect()
     }
 
+    /// True when the block's first key picture is dated in the second of the entry's start, and its record names no other camera.
+    fn is_start(&self, entry: &Entry, key: &KeyFrame) -> bool {
+        let record = self.tail.records.iter().find(|record| {
+            record.offset == key.offset
+                && record.time.is_some_and(|time| time.millis().abs_diff(key.time.millis()) < 2000)
+        });
+        let named = record.and_then(TailRecord::channel);
+        let is_other = named.zip(entry.channel).is_some_and(|(named, own)| named != own);
+        entry.start.is_none_or(|start| key.time.whole_second() == start) && !is_other
+    }
+
     /// Rule 4.
     fn reach_back(&self, entries: &[&Entry], begins: &mut [Begin]) {
         let Some(first) = begins
@@ -263,61 +284,137 @@ struct Placed {
     has_keys: bool,
 }
 
-fn is_start(entry: &Entry, key: &KeyFrame) -> bool {
-    match entry.start {
-        Some(start) => key.time.millis().abs_diff(start.millis()) <= START_SLACK_MS,
-        None => true,
-    }
-}
-
 fn last_end(others: &[&Entry]) -> Option<CivilTime> {
     others.iter().filter_map(|entry| entry.end.max(entry.start)).max()
 }
 
 /// The key picture each entry begins with; no two entries begin with the same.
 fn place(entries: &[&Entry], keys: &[KeyFrame]) -> Placed {
-    let mut offers: Vec<(Misfit, usize, usize)> = Vec::new();
+    let names = names_are_these(entries, keys);
+    let mut offers: Vec<Offer> = Vec::new();
     for (n, entry) in entries.iter().enumerate() {
-        offers
-            .extend((0..keys.len()).filter_map(|k| Some((misfit(entry, entries, keys, k)?, n, k))));
+        let fits = (0..keys.len()).filter_map(|k| {
+            Some(Offer { misfit: misfit(entry, entries, keys, k, names)?, entry: n, key: k })
+        });
+        offers.extend(fits);
     }
     offers.sort();
-    let mut found: Vec<Option<KeyFrame>> = vec![None; entries.len()];
+    let mut found: Vec<Option<usize>> = vec![None; entries.len()];
     let mut owners: Vec<Option<usize>> = vec![None; keys.len()];
-    for (_, n, k) in &offers {
-        let (Some(slot), Some(owner)) = (found.get_mut(*n), owners.get_mut(*k)) else { continue };
-        if slot.is_none() && owner.is_none() {
-            *slot = keys.get(*k).copied();
-            *owner = Some(*n);
+    let mut rivals: Vec<(usize, usize)> = Vec::new();
+    for Offer { misfit, entry: n, key: k } in offers {
+        let (Some(slot), Some(owner)) = (found.get_mut(n), owners.get_mut(k)) else { continue };
+        let has_lost = rivals.iter().any(|(_, loser)| *loser == n);
+        match (*slot, *owner) {
+            (Some(_), _) => {}
+            (None, Some(owner)) if !has_lost => rivals.push((owner, n)),
+            // Footage that runs on from what another entry has is that entry's.
+            (None, None) if !(has_lost && misfit.runs_on) => {
+                *slot = Some(k);
+                *owner = Some(n);
+            }
+            (None, _) => {}
         }
     }
-    // The first offer of an entry that got none shows which other has it.
-    let without = (0..entries.len()).filter(|n| found.get(*n).is_some_and(Option::is_none));
-    let rivals = without.filter_map(|loser| {
-        let (_, _, k) = offers.iter().find(|(_, n, _)| *n == loser)?;
-        Some(((*owners.get(*k)?)?, loser))
-    });
-    Placed { rivals: rivals.collect(), found, has_keys: !keys.is_empty() }
+    rivals.retain(|(_, loser)| found.get(*loser).is_some_and(Option::is_none));
+    walk_back(entries, keys, &mut found);
+    let key = |k: Option<usize>| k.and_then(|k| keys.get(k)).copied();
+    Placed { found: found.into_iter().map(key).collect(), rivals, has_keys: !keys.is_empty() }
 }
 
-/// How badly a key picture fits an entry: whether the tail index names another camera, whether its second is not the start's, whether it lies
-/// only inside the entry's times, whether footage runs on to it, how far its run ends from the entry's end, and how far it is from the
-/// start, in milliseconds.
-type Misfit = (bool, bool, bool, bool, u64, u64);
+/// Some recorders write a picture or two before the entry: an entry begins where its run does, unless that is another entry's time.
+fn walk_back(entries: &[&Entry], keys: &[KeyFrame], found: &mut [Option<usize>]) {
+    for (n, entry) in entries.iter().enumerate() {
+        let (Some(start), Some(mut k)) = (entry.start, found.get(n).copied().flatten()) else {
+            continue;
+        };
+        while let Some(before) = k.checked_sub(1) {
+            let (Some(earlier), Some(key)) = (keys.get(before), keys.get(k)) else { break };
+            let covers = |(m, other): (usize, &&Entry)| {
+                let from = other.start.is_some_and(|from| earlier.time >= from);
+                m != n && from && other.end.is_some_and(|end| earlier.time < end.plus_millis(1000))
+            };
+            let is_near = earlier.time.millis().abs_diff(start.millis()) <= START_SLACK_MS;
+            if !is_near
+                || !is_one_run(earlier, key)
+                || found.contains(&Some(before))
+                || entries.iter().enumerate().any(covers)
+            {
+                break;
+            }
+            k = before;
+        }
+        if let Some(slot) = found.get_mut(n) {
+            *slot = Some(k);
+        }
+    }
+}
 
-/// How badly a key picture fits an entry; `None` when it does not fit at all.
-fn misfit(entry: &Entry, entries: &[&Entry], keys: &[KeyFrame], k: usize) -> Option<Misfit> {
+/// True when the cameras that the tail index names are those of the entries: each name belongs to one, and no entry begins with another's.
+fn names_are_these(entries: &[&Entry], keys: &[KeyFrame]) -> bool {
+    let known = |name: u32| entries.iter().any(|entry| entry.channel == Some(name));
+    let begins = |entry: &&Entry| {
+        let own = keys.iter().filter(|key| entry.start == Some(key.time.whole_second()));
+        let mut names = own.filter_map(|key| key.channel).peekable();
+        names.peek().is_none() || names.any(|name| entry.channel == Some(name))
+    };
+    keys.iter().filter_map(|key| key.channel).all(known) && entries.iter().all(begins)
+}
+
+/// How well a key picture fits an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Offer {
+    misfit: Misfit,
+    entry: usize,
+    key: usize,
+}
+
+/// How badly a key picture fits an entry, the heaviest fault first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Misfit {
+    /// Its second is not the start's.
+    other_second: bool,
+    /// It lies only inside the entry's times.
+    is_far: bool,
+    /// The tail index names another camera for it.
+    other_camera: bool,
+    /// Footage runs on to it.
+    runs_on: bool,
+    /// How far its run ends from the entry's end, in milliseconds; for an entry without times, its place.
+    end: u64,
+    /// How far it is from the start, in milliseconds.
+    apart: u64,
+}
+
+/// How badly a key picture fits an entry; `None` when it does not fit at all. `names` says that the cameras named count.
+fn misfit(
+    entry: &Entry,
+    entries: &[&Entry],
+    keys: &[KeyFrame],
+    k: usize,
+    names: bool,
+) -> Option<Misfit> {
     let key = keys.get(k)?;
     let before = k.checked_sub(1).and_then(|before| keys.get(before));
     let runs_on = before.is_some_and(|before| is_one_run(before, key));
-    let is_other = key.channel.zip(entry.channel).is_some_and(|(named, own)| named != own);
+    let differs = key.channel.zip(entry.channel).is_some_and(|(named, own)| named != own);
+    let other_camera = names && differs;
     let Some(start) = entry.start else {
         // What was not closed states no start. It begins a run, behind the others if the clock was not set back.
         let is_behind = last_end(entries).is_none_or(|end| key.time > end.plus_millis(999));
-        return (!runs_on).then_some((is_other, true, !is_behind, false, k as u64, 0));
+        return (!runs_on).then_some(Misfit {
+            other_second: true,
+            is_far: other_camera || !is_behind,
+            other_camera,
+            runs_on: false,
+            end: k as u64,
+            apart: 0,
+        });
     };
+    let (start, end) =
+        entry.end.map_or((start, None), |end| (start.min(end), Some(start.max(end))));
     let apart = key.time.millis().abs_diff(start.millis());
-    let is_inside = key.time >= start && Some(key.time) <= entry.end;
+    let is_inside = key.time >= start && Some(key.time) <= end;
     let is_near = apart <= START_SLACK_MS;
     (is_near || is_inside).then_some(())?;
     let behind = keys.get(k..)?;
@@ -327,8 +424,14 @@ fn misfit(entry: &Entry, entries: &[&Entry], keys: &[KeyFrame], k: usize) -> Opt
         .last()
         .and_then(|pair| pair.last());
     let last = last.unwrap_or(key).time;
-    let end = entry.end.map_or(0, |end| end.millis().abs_diff(last.millis()));
-    Some((is_other, key.time.whole_second() != start, !is_near, runs_on, end, apart))
+    Some(Misfit {
+        other_second: Some(key.time.whole_second()) != entry.start,
+        is_far: !is_near,
+        other_camera,
+        runs_on,
+        end: end.map_or(0, |end| end.millis().abs_diff(last.millis())),
+        apart,
+    })
 }
 
 /// True when two key pictures are of one run: time stamps and dates go on alike.

@@ -6,13 +6,13 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use daleel_core::{Codec, Frame, FrameKind, FrameParser, Passed, SkipKind, Step};
-use daleel_media::ps::{UnitAt, find_pack, unit_at};
+use daleel_media::ps::{UnitAt, UnitKind, find_pack, unit_at};
 use memchr::memmem;
 
 use super::{
     assemble::{Assembled, Assembler, Given},
     encryption::{Encryption, Verdict},
-    generation::{Frames, Generation, Judged, Marks, Window},
+    generation::{Count, Frames, Generation, Judged, Marks, Window},
     header,
     numbers::Numbers,
 };
@@ -20,6 +20,8 @@ use super::{
 /// A record of a block's tail index: signature and record length (section 4.1).
 pub const TAIL_RECORD_MARK: &[u8] = b"OFNI\x38\0\0\0";
 const TAIL_RECORD_BYTES: usize = 56;
+/// What frames are called whose date never comes.
+const UNDATED: &str = "footage behind a break that no date follows: whose it is is not known";
 /// Frames that wait for the encryption to be judged.
 const UNJUDGED_MAX: usize = 256;
 /// Sound packets that wait for the first map.
@@ -49,11 +51,13 @@ pub struct HikParser {
     ready: Frames,
     passed: VecDeque<Passed>,
     /// Frames of which it is not known yet whether their pictures are encrypted, with the pictures' counters.
-    unjudged: Vec<(Box<Frame>, Option<u32>)>,
+    unjudged: Vec<(Box<Frame>, Count)>,
     /// Sound before the first map: the map names its codec.
     early: Frames,
     /// True once a date had milliseconds: the recorder fills them in.
     has_milliseconds: bool,
+    /// Set behind bytes that are no packets: what looks like one there is only believed where a pack begins.
+    lost: bool,
     /// Set once older footage begins.
     ended: bool,
 }
@@ -71,6 +75,7 @@ impl HikParser {
             unjudged: Vec::new(),
             early: Frames::new(),
             has_milliseconds: false,
+            lost: false,
             ended: false,
         }
     }
@@ -94,7 +99,7 @@ impl HikParser {
         }
         self.release_early();
         if frame.kind != FrameKind::Video {
-            self.unjudged.push((frame, None));
+            self.unjudged.push((frame, Count::default()));
             if self.unjudged.len() == 1 || self.unjudged.len() >= UNJUDGED_MAX {
                 self.release_unjudged(&Verdict::Clear);
             }
@@ -104,7 +109,7 @@ impl HikParser {
         let believed = counter.filter(|_| self.numbers.is_proven());
         frame.number = self.numbers.follow(counter, &frame);
         let verdict = self.encryption.judge(stated, frame.codec, frame.key, &pieces.as_slices());
-        self.unjudged.push((frame, believed));
+        self.unjudged.push((frame, Count { stored: counter, believed }));
         if verdict != Verdict::Open || self.unjudged.len() >= UNJUDGED_MAX {
             self.release_unjudged(&verdict);
         }
@@ -193,7 +198,10 @@ impl HikParser {
                 self.assembler.expect(video, audio);
                 Step::Skip { used, kind: SkipKind::Expected, why: Cow::Borrowed("file header") }
             }
-            NoUnit::Skip(used, kind, why) => Step::Skip { used, kind, why: Cow::Borrowed(why) },
+            NoUnit::Skip(used, kind, why) => {
+                self.lost = true;
+                Step::Skip { used, kind, why: Cow::Borrowed(why) }
+            }
             NoUnit::NeedMore(at_least) => Step::NeedMore { at_least },
         }
     }
@@ -222,6 +230,9 @@ fn no_unit(window: &[u8], last: bool) -> NoUnit {
         return NoUnit::Skip(run, SkipKind::Expected, "records of the block's tail index");
     }
     let zeros = window.iter().position(|byte| *byte != 0).unwrap_or(window.len());
+    if zeros == window.len() && zeros < UNUSED.len() && !last {
+        return NoUnit::NeedMore(UNUSED.len());
+    }
     if zeros >= UNUSED.len() || zeros == window.len() {
         // A start code begins with zeros.
         let kept = if zeros == window.len() && last { 0 } else { 3 };
@@ -254,9 +265,10 @@ impl FrameParser for HikParser {
         }
         let unit = match unit_at(window, last) {
             UnitAt::NeedMore(at_least) if !last => return Step::NeedMore { at_least },
-            UnitAt::NeedMore(_) | UnitAt::None => return self.pass_over(window, last),
-            UnitAt::Unit(unit) => unit,
+            UnitAt::Unit(unit) if !self.lost || matches!(unit.kind, UnitKind::Pack(_)) => unit,
+            _ => return self.pass_over(window, last),
         };
+        self.lost = false;
         let bytes = window.get(..unit.length.min(window.len())).unwrap_or(window);
         let (frames, used) = self.assembler.take(offset, &unit, bytes);
         for frame in frames {
@@ -275,11 +287,10 @@ impl FrameParser for HikParser {
         }
         self.release_unjudged(&Verdict::Clear);
         self.ready.extend(std::mem::take(&mut self.early));
-        for frame in self.generation.undecided() {
-            self.pass(
-                &frame,
-                "footage behind a break that no date follows: whose it is is not known",
-            );
+        match self.generation.end() {
+            Judged::Own(frames) => self.ready.extend(frames),
+            Judged::Older(frames) => frames.iter().for_each(|frame| self.pass(frame, UNDATED)),
+            Judged::Doubted => {}
         }
         self.ready.pop_front()
     }

@@ -173,7 +173,9 @@ impl Disk {
                 reasons.push(self.stale_reason(entry));
                 (RecordingState::Residual, Grade::Slack)
             }
-            _ if entry.conflict => (RecordingState::Conflict, Grade::IndexConflict),
+            _ if entry.conflict || entry.self_conflict => {
+                (RecordingState::Conflict, Grade::IndexConflict)
+            }
             EntryState::Open => {
                 reasons.push(open_reason(at, start));
                 (RecordingState::Open, Grade::Indexed)

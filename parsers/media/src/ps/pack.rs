@@ -16,7 +16,7 @@ const SYSTEM_BYTES: usize = 6;
 pub struct PackHeader {
     /// System clock reference: 33 bits, 90 kHz.
     pub scr: u64,
-    /// Its extension, 27 MHz ticks from 0 to 299; 0 in the older form.
+    /// Clock of 27 MHz within a tick of 90 kHz; nine bits as stored, of which 0 to 299 are valid.
     pub scr_extension: u16,
     /// Multiplex rate in units of 50 bytes a second.
     pub mux_rate: u32,

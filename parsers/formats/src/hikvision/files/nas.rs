@@ -326,7 +326,7 @@ impl Share {
                 EntryState::Open => RecordingState::Open,
                 _ => RecordingState::Conflict,
             },
-            grade: match (entry.stale, entry.conflict || listed.is_alone) {
+            grade: match (entry.stale, entry.conflict || entry.self_conflict || listed.is_alone) {
                 (true, _) => Grade::Slack,
                 (false, true) => Grade::IndexConflict,
                 (false, false) => Grade::Indexed,

@@ -293,7 +293,7 @@ fn entries_outside_the_grid_are_damaged_and_kept() {
         index.entries.iter().filter(|e| matches!(e.state, EntryState::Damaged(_))).count();
     assert_eq!(damaged, 2);
     assert!(index.entries.iter().all(|entry| entry.channel.is_some()));
-    let conflicts = index.entries.iter().filter(|entry| entry.conflict).count();
+    let conflicts = index.entries.iter().filter(|entry| entry.self_conflict).count();
     assert_eq!(conflicts, 2, "what only contradicts itself is delivered");
 }
 
