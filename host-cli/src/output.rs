@@ -257,8 +257,18 @@ pub fn printable(text: &str) -> String {
 /// # Errors
 /// When stderr cannot be written.
 pub fn report_findings(noticed: &Findings) -> Result<()> {
+    write_findings(&mut stderr().lock(), noticed)
+}
+
+/// Prints findings for people, a line each, and how many were not kept.
+pub fn write_findings(out: &mut impl Write, noticed: &Findings) -> Result<()> {
     for finding in noticed.iter() {
-        writeln!(stderr(), "finding ({}): {}", finding.kind, printable(&finding.text))?;
+        writeln!(out, "finding ({}): {}", finding.kind, printable(&finding.text))?;
+    }
+    for (kind, count) in noticed.counts() {
+        if let more @ 1.. = count.saturating_sub(Findings::KEPT_PER_KIND) {
+            writeln!(out, "and {more} more of kind {kind}")?;
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     exit::Exit,
     output::{
         FindingJson, RecordingJson, VerdictJson, counts, duration_ms, duration_text, findings,
-        index_findings, out, print_json, printable, report_findings,
+        index_findings, out, print_json, printable, report_findings, write_findings,
     },
     session,
 };
@@ -279,9 +279,7 @@ impl List {
                 duration_text(own.duration_ms)
             )?;
         }
-        for finding in noticed.iter() {
-            writeln!(out, "finding ({}): {}", finding.kind, printable(&finding.text))?;
-        }
+        write_findings(&mut out, noticed)?;
         out.flush()?;
         Ok(())
     }

@@ -9,7 +9,10 @@ use serde::Serialize;
 use crate::{
     args::{SourceArgs, parse_until},
     exit::{Exit, Failure},
-    output::{FindingJson, StoredJson, findings, out, print_json, printable, report_findings},
+    output::{
+        FindingJson, StoredJson, findings, out, print_json, printable, report_findings,
+        write_findings,
+    },
     session,
 };
 
@@ -37,7 +40,7 @@ pub struct Logs {
     csv: bool,
 }
 
-/// Which entries. What is given several times is any of them; different filters all have to hold.
+/// Which entries. Only logs that name channels, codes and users can be filtered by them; of others, `--text` finds what a line says. What is given several times is any of them; different filters all have to hold.
 #[derive(Debug, clap::Args)]
 struct LogFilter {
     /// Only entries at or after this recorder time; entries without a time are left out
@@ -225,9 +228,7 @@ impl Logs {
                 printable(&event.who()),
             )?)
         })?;
-        for finding in noticed.iter() {
-            writeln!(out, "finding ({}): {}", finding.kind, printable(&finding.text))?;
-        }
+        write_findings(&mut out, noticed)?;
         Ok(out.flush()?)
     }
 

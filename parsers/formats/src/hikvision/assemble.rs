@@ -1,6 +1,6 @@
 //! From program-stream units to frames: which packs and packets make up one access unit.
 //!
-//! Facts: `docs/formats/hikvision.md` section 7. The recorder writes one pack for every picture: pack header, before key pictures a system header
+//! Facts: `docs/formats/hikvision.md` section 7. The recorder writes one pack for every picture: pack header, before key frames a system header
 //! and a program stream map, then the access unit in one packet or several, of which only the first carries a time stamp. A frame is complete
 //! when the next unit shows that it is: the last one of a run is given out by [`Assembler::finish`].
 

@@ -1,6 +1,6 @@
 //! The first and the last date in a stream, read near its ends.
 //!
-//! Facts: `docs/formats/hikvision.md` sections 6 (a map with the company's mark, one for every key picture) and 7.2 (date).
+//! Facts: `docs/formats/hikvision.md` sections 6 (a map with the company's mark, one for every key frame) and 7.2 (date).
 
 use daleel_core::{CivilTime, Extent, Source, StoredValue};
 use daleel_media::ps::{UnitAt, UnitKind, unit_at};
@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::{descriptors::map_facts, marks::readable_head};
 
-/// How far from each end a date is searched: key pictures can be minutes apart.
+/// How far from each end a date is searched: key frames can be minutes apart.
 const SEARCH_BYTES: u64 = 4 << 20;
 /// Start code of a map.
 const MAP: &[u8] = &[0, 0, 1, 0xBC];

@@ -1,7 +1,7 @@
 //! The vendor's descriptors in a program stream map, and the kinds of its private packets.
 //!
 //! Facts: `docs/formats/hikvision.md` sections 7.2 (descriptors), 7.4 (private packets) and 7.6 (encryption). A descriptor of another length than
-//! the one known is not read. Only maps in front of key pictures carry a date.
+//! the one known is not read. Only maps in front of key frames carry a date.
 
 use std::ops::Range;
 

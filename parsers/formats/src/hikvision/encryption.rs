@@ -36,7 +36,7 @@ impl Stated {
     }
 }
 
-/// The sum at which a stream that states nothing is taken to be encrypted: one unreadable key picture, or two others.
+/// The sum at which a stream that states nothing is taken to be encrypted: one unreadable key frame, or two others.
 const UNSTATED: i8 = 6;
 /// The sum at which the first pictures of a stream are taken to be clear.
 const CLEAR: i8 = -12;
@@ -90,7 +90,7 @@ impl Encryption {
                 self.why = Some(why);
                 3
             }
-            // Random bytes pass for a slice header of a predicted picture in one of five cases, of a key picture in one of thirty.
+            // Random bytes pass for a slice header of a predicted picture in one of five cases, of a key frame in one of thirty.
             Seen::Readable { with_sets: true } => -8,
             Seen::Readable { with_sets: false } if key => -4,
             Seen::Readable { .. } => -1,

@@ -200,7 +200,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Adds what is unusual in the entry itself. Nothing here drops it.
     /// What a closed entry says against itself; its footage is delivered all the same.
     fn note_conflicts(&mut self, state: u64) {
         let against = [
@@ -216,6 +215,7 @@ impl Entry {
         }
     }
 
+    /// Adds what is unusual in the entry itself. Nothing here drops it.
     fn note_oddities(&mut self, channel_high: u8) {
         let mut against = Vec::new();
         if let EntryState::Damaged(why) = &self.state {

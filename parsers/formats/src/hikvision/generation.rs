@@ -6,13 +6,15 @@
 //! many pictures are missing. Where pictures do not go on, the next date decides:
 //!
 //! - it is what the time stamps say it should be: pictures are missing, the recording goes on;
-//! - it lies in the recording's time and the first picture behind the break is a key picture: the recorder was started again;
+//! - it lies in the recording's time and the first picture behind the break is a key frame: the recorder was started again;
 //! - it lies elsewhere, but the pictures follow each other without a byte between and one of stamp and counter goes on exactly: the clock was moved;
 //! - otherwise, or when the tail index names another camera there than at the recording's own pictures, the footage is not the recording's.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use daleel_core::{CivilTime, Frame};
+
+use super::{header::HEADER_BYTES, keyframes::is_dated};
 
 /// Time stamps count 90,000 a second and wrap at this value.
 pub const PTS_MODULUS: u64 = 1 << 33;
@@ -41,7 +43,7 @@ pub struct Window {
     pub end: Option<CivilTime>,
 }
 
-/// What a record of the tail index says of a key picture. One byte names the camera, and is no proof alone.
+/// What a record of the tail index says of a key frame. One byte names the camera, and is no proof alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Where the picture's pack begins, or a file header in front of it.
@@ -52,11 +54,8 @@ pub struct Mark {
     pub time: CivilTime,
 }
 
-/// What the tail index says of the key pictures of a stream, by their place, ascending.
+/// What the tail index says of the key frames of a stream, by their place, ascending.
 pub type Marks = Arc<Vec<Mark>>;
-
-/// Length of a file header that can stand in front of a pack.
-const FILE_HEADER_BYTES: u64 = 40;
 
 /// What a frame says of its place in the stream.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +119,7 @@ pub struct Generation {
     window: Option<Window>,
     marks: Marks,
     last: Option<Place>,
-    /// Camera of the recording's own key pictures, by the tail index.
+    /// Camera of the recording's own key frames, by the tail index.
     channel: Option<u32>,
     /// End of the packets seen so far.
     end: u64,
@@ -233,12 +232,12 @@ impl Generation {
     /// The camera that the tail index names for a picture, where its date is the picture's.
     fn named(&self, frame: &Frame) -> Option<u32> {
         let start = frame.start();
-        let first = start.saturating_sub(FILE_HEADER_BYTES);
+        let first = start.saturating_sub(HEADER_BYTES as u64);
         let from = self.marks.partition_point(|mark| mark.offset < first);
         let own = self.marks.get(from..)?.iter().take_while(|mark| mark.offset <= start);
         let own = own.filter(|mark| mark.offset == start || mark.offset == first);
         let dated = |mark: &&Mark| {
-            stated(frame).is_some_and(|time| time.abs_diff(mark.time.millis()) < 2000)
+            stated(frame).is_some_and(|time| is_dated(CivilTime::from_millis(time), mark.time))
         };
         own.filter(dated).last().map(|mark| mark.channel)
     }
@@ -380,7 +379,7 @@ mod tests {
         Generation::new(Some(window), Arc::new(marks.iter().map(mark).collect()))
     }
 
-    /// Follows pictures of 10 bytes; gives how many were given out after each. Dates are seconds after noon, and dated pictures are key pictures.
+    /// Follows pictures of 10 bytes; gives how many were given out after each. Dates are seconds after noon, and dated pictures are key frames.
     fn follow_in(mut generation: Generation, shots: &[Shot]) -> Vec<Option<usize>> {
         let judge = |Shot(at, pts, counter, dated): &Shot| {
             let mut frame = picture(*pts);

@@ -66,7 +66,7 @@ impl Index {
         let mut findings = Findings::default();
         let mut masters = Masters::read(volume, &mut findings);
         let mut located = tree::locate(volume, &known(&masters), &mut findings);
-        let has_log = masters.best().is_some() || log::stands_at_fixed_place(volume);
+        let has_log = masters.best().is_some() || log::fixed_place(volume).is_some();
         if masters.best().is_none() && (has_log || !located.is_empty()) {
             masters = Masters::search(volume, &mut findings);
             if masters.best().is_some() {

@@ -9,7 +9,7 @@ mod scan;
 
 use daleel_core::{Extent, FormatError, LogEvent, Volume};
 
-pub use area::{areas, facts, stands_at_fixed_place};
+pub use area::{are_empty, areas, facts, fixed_place};
 pub use record::RECORD_MAX;
 
 use super::index::bytes::Patched;

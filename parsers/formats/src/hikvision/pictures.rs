@@ -1,4 +1,4 @@
-//! What the first bytes of an access unit's packets tell: codec, key picture, parameter sets. Nothing is decoded.
+//! What the first bytes of an access unit's packets tell: codec, key frame, parameter sets. Nothing is decoded.
 //!
 //! Facts: ITU-T H.264 clause 7.3.1 and H.265 clause 7.3.1 (NAL unit headers), ISO/IEC 14496-2 clause 6.2.
 

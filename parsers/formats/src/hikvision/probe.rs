@@ -3,7 +3,7 @@
 //! Facts: `docs/formats/hikvision.md` sections 1, 2, 3 and 6. Recorders of many brands write this layout, so a layout is named, never a brand. Little is
 //! read of a disk that is not one: two sectors, three places of the log, and the last MiB.
 
-use daleel_core::{Findings, Input, Verdict, Volume};
+use daleel_core::{Extent, Findings, Input, Verdict, Volume};
 
 use super::{
     log,
@@ -11,6 +11,8 @@ use super::{
     tree::{self, NODE_BYTES, TreeHeader},
 };
 
+/// Where the signature stands in a master sector.
+const SIGNATURE_AT: usize = 0x10;
 /// Name of the family.
 pub const FAMILY: &str = "hikvision-disk";
 /// Searched at the end of any disk.
@@ -59,14 +61,28 @@ fn judge_master(
         }
         None => match volume.source.read(at) {
             Ok(_) => verdict.contradicts(0, at, format!("no {STRUCTURE} {place}")),
+            Err(_) if stands_cut(volume, at) => {
+                let text =
+                    format!("{STRUCTURE} {place}: `HIKVISION@HANGZHOU`; the image ends inside it");
+                verdict.supports(weight, at, text);
+            }
             Err(error) => verdict.contradicts(0, at, format!("no {STRUCTURE} {place}: {error}")),
         },
     }
 }
 
+/// True when the signature stands in a sector that the image ends in.
+fn stands_cut(volume: &Volume, at: Extent) -> bool {
+    let end = at.end().min(volume.source.len());
+    let bytes = volume.source.read(Extent::new(at.offset(), end.saturating_sub(at.offset())));
+    bytes.is_ok_and(|bytes| {
+        bytes.get(SIGNATURE_AT..).is_some_and(|rest| rest.starts_with(b"HIKVISION@HANGZHOU"))
+    })
+}
+
 fn judge_log(volume: &Volume, verdict: &mut Verdict) {
-    if log::stands_at_fixed_place(volume) {
-        let at = volume.at(MASTER_OFFSET, 0);
+    if let Some(offset) = log::fixed_place(volume) {
+        let at = volume.at(offset, 16);
         verdict.supports(10, at, "a `RATS` log record where the first one of a log area stands");
     }
 }

@@ -3,13 +3,16 @@
 //! Facts: `docs/formats/hikvision.md` sections 3.4, 4 and 5. An entry names a block and two times, no bytes; several entries can name one block
 //! (recording paused, or the channel switched). The rule, with its evidence as reasons of each recording:
 //!
-//! 1. An entry begins with the key picture that is dated as its start says: in the same second, else to two seconds. Of several, one that begins a
-//!    run of footage, and whose run ends as the entry says. The tail index tells where the key pictures are and the stream map there proves
-//!    it; where the tail index does not, the maps of the whole block are looked at. No two entries begin with the same picture.
-//! 2. An entry that was not closed begins with the first key picture behind the end of the others.
+//! 1. An entry begins with the key frame that fits its start best: in the same second, else up to five seconds from it, else inside its times. Of
+//!    several, one for which the tail index names no other camera, that begins a run of footage, and whose run ends as the entry says; then back
+//!    to the run's start, if that is near. No two entries begin with the same key frame. One entry: the block's front, or what the tail index
+//!    gives and the stream map there proves; otherwise, and always for several entries, the maps of the whole block are looked at.
+//! 2. An entry without a start begins with the first key frame that begins a run behind the times of the others.
 //! 3. It ends where the next entry of the block begins. The last one ends where older footage begins (`generation`) or the tail index does.
-//! 4. What comes first in the block belongs to the first entry, also where its date does not fit, if the time stamps run on to the key picture of
-//!    rule 1: then the recorder's clock was moved.
+//! 4. What comes first in the block belongs to the entry that begins first, also where its date does not fit, if no other key frame stands in it or
+//!    the time stamps run on to that of rule 1: then the recorder's clock was moved.
+//! 5. Where no key frame fits a block's only entry, two cameras' entries claim the same footage, or the block of an entry without a start names
+//!    another camera, the footage has no channel.
 
 use std::{ops::Range, sync::Arc};
 
@@ -19,13 +22,14 @@ use super::{
     generation::{Mark, Marks, Window},
     index::{Entry, EntryState},
     keyframes::{self, KeyFrame},
-    tail::{Tail, TailLayout, TailRecord, read_tail_within},
+    tail::{DIRECTORY_BYTES, Tail, TailLayout, TailRecord, read_tail_within},
 };
 
-/// A directory begins so far before the end of its block (section 4.2).
-const DIRECTORY_BYTES: u64 = 0x10_0000;
 /// Dates of index entries are whole seconds, and some recorders write a block's first picture before its entry.
 const START_SLACK_MS: u64 = 5000;
+/// Key frames that are compared with an entry, and how many of them are kept.
+const OFFERS_MAX: usize = 300_000;
+const OFFERS_MIN: usize = 64;
 /// Records of the tail index that are looked up for the camera they name.
 const PROVEN_MARKS: usize = 8;
 /// How far time stamps and dates of one run may be apart.
@@ -78,7 +82,7 @@ impl<'a> Block<'a> {
         Self { volume, extent, end: end.unwrap_or(extent.len()).min(extent.len()), tail }
     }
 
-    /// Begin and end of a recording that was not closed, by the key pictures that the tail index lists behind the other entries.
+    /// Begin and end of a recording that was not closed, by the key frames that the tail index lists behind the other entries.
     pub fn open_times(&self, others: &[&Entry]) -> (Option<CivilTime>, Option<CivilTime>) {
         let listed = keyframes::by_tail(self.volume, self.extent, &self.tail);
         let after = last_end(others);
@@ -132,14 +136,14 @@ impl<'a> Block<'a> {
         Segment { range, window: Window { start, end }, reasons, conflict, marks }
     }
 
-    /// The tail index names another camera for the first key picture of an entry, and for none that of the entry: a contradiction, though the
+    /// The tail index names another camera for the first key frame of an entry, and for none that of the entry: a contradiction, though the
     /// tail's byte is no proof alone.
     fn other_camera(&self, entry: &Entry, range: &Range<u64>, marks: &Marks) -> Option<Reason> {
         let own = entry.channel?;
         let proven = marks.iter().take(PROVEN_MARKS).filter(|mark| {
             let key =
                 keyframes::at(self.volume, self.extent, range.start.saturating_add(mark.offset));
-            key.is_some_and(|key| key.time.millis().abs_diff(mark.time.millis()) < 2000)
+            key.is_some_and(|key| keyframes::is_dated(key.time, mark.time))
         });
         let named: Vec<&Mark> = proven.collect();
         let first = named.first()?;
@@ -161,7 +165,7 @@ impl<'a> Block<'a> {
         if let [entry] = entries {
             let front = keyframes::at(self.volume, self.extent, 0);
             if let Some(front) = front.filter(|front| self.is_start(entry, front)) {
-                let text = format!("the block begins with a key picture dated {}", front.time);
+                let text = format!("the block begins with a key frame dated {}", front.time);
                 let reasons = vec![Reason::supporting(text, self.at(0))];
                 return vec![Begin {
                     offset: Some(0),
@@ -183,9 +187,18 @@ impl<'a> Block<'a> {
                 );
             }
         }
-        let searched = keyframes::by_search_and_tail(self.volume, self.extent, &self.tail);
-        let placed = place(entries, &searched);
-        self.begins_at(entries, &placed, "by the stream maps of the block")
+        let mut searched = keyframes::by_search_and_tail(self.volume, self.extent, &self.tail);
+        let placed = place(entries, &searched.keys);
+        let mut begins = self.begins_at(entries, &placed, "by the stream maps of the block");
+        // Where a key frame could not be read, that may be why an entry has none.
+        for begin in begins.iter_mut().filter(|begin| begin.time.is_none()) {
+            begin.reasons.extend(searched.lost.pop().map(|lost| {
+                let text =
+                    "bytes of the block cannot be read: the entry's first key frame may lie there";
+                Reason::against(text, lost)
+            }));
+        }
+        begins
     }
 
     fn begins_at(&self, entries: &[&Entry], placed: &Placed, why: &str) -> Vec<Begin> {
@@ -194,7 +207,7 @@ impl<'a> Block<'a> {
             .enumerate()
             .map(|(n, entry)| match placed.found.get(n).copied().flatten() {
                 Some(key) => {
-                    let text = format!("its footage begins with a key picture dated {}, {why}", key.time);
+                    let text = format!("its footage begins with a key frame dated {}, {why}", key.time);
                     let reasons = vec![Reason::supporting(text, self.at(key.offset))];
                     let rival = placed.rivals.iter().find(|(winner, _)| *winner == n);
                     let rival = rival.and_then(|(_, loser)| entries.get(*loser));
@@ -208,13 +221,13 @@ impl<'a> Block<'a> {
                 }
                 // The only entry of a block: the block is what it names, but nothing shows that it is still the entry's.
                 None if entries.len() == 1 => {
-                    let text = "no key picture of the block is dated as the entry says: its footage may be of an earlier pass, of whatever camera";
+                    let text = "no key frame of the block is dated as the entry says: its footage may be of an earlier pass, of whatever camera";
                     let conflict = (entry.start.is_some() && placed.has_keys)
                         .then(|| Reason::against(text, entry.at));
                     Begin { offset: Some(0), time: None, reasons: Vec::new(), conflict }
                 }
                 None => {
-                    let text = "no key picture of the block is dated as the entry says, or another entry names the same: which bytes are its own is not known";
+                    let text = "no key frame of the block is dated as the entry says, or another entry names the same: which bytes are its own is not known";
                     let reasons = vec![Reason::against(text, entry.at)];
                     Begin { offset: None, time: None, reasons, conflict: None }
                 }
@@ -222,11 +235,11 @@ impl<'a> Block<'a> {
             .collect()
     }
 
-    /// True when the block's first key picture is dated in the second of the entry's start, and its record names no other camera.
+    /// True when the block's first key frame is dated in the second of the entry's start, and its record names no other camera.
     fn is_start(&self, entry: &Entry, key: &KeyFrame) -> bool {
         let record = self.tail.records.iter().find(|record| {
             record.offset == key.offset
-                && record.time.is_some_and(|time| time.millis().abs_diff(key.time.millis()) < 2000)
+                && record.time.is_some_and(|time| keyframes::is_dated(key.time, time))
         });
         let named = record.and_then(TailRecord::channel);
         let is_other = named.zip(entry.channel).is_some_and(|(named, own)| named != own);
@@ -243,7 +256,7 @@ impl<'a> Block<'a> {
             return;
         };
         let Some(start) = first.offset.filter(|start| *start > 0) else { return };
-        let front = keyframes::by_search_until(self.volume, self.extent, start);
+        let front = keyframes::by_search(self.volume, self.extent, start).keys;
         let own = keyframes::at(self.volume, self.extent, start);
         let runs_on = |pair: &[KeyFrame]| matches!(pair, [a, b] if b.follows(a));
         let mut all = front;
@@ -276,7 +289,7 @@ struct Begin {
     conflict: Option<Reason>,
 }
 
-/// Which key pictures entries begin with.
+/// Which key frames entries begin with.
 struct Placed {
     found: Vec<Option<KeyFrame>>,
     /// Entries that got a picture, and such that named the same and got none.
@@ -288,14 +301,19 @@ fn last_end(others: &[&Entry]) -> Option<CivilTime> {
     others.iter().filter_map(|entry| entry.end.max(entry.start)).max()
 }
 
-/// The key picture each entry begins with; no two entries begin with the same.
+/// The key frame each entry begins with; no two entries begin with the same.
 fn place(entries: &[&Entry], keys: &[KeyFrame]) -> Placed {
     let names = names_are_these(entries, keys);
+    let run_ends = run_ends(keys);
     let mut offers: Vec<Offer> = Vec::new();
     for (n, entry) in entries.iter().enumerate() {
-        let fits = (0..keys.len()).filter_map(|k| {
-            Some(Offer { misfit: misfit(entry, entries, keys, k, names)?, entry: n, key: k })
-        });
+        let block = Placing { entries, keys, run_ends: &run_ends, names };
+        let fits = (0..keys.len())
+            .filter_map(|k| Some(Offer { misfit: block.misfit(entry, k)?, entry: n, key: k }));
+        // Hostile dates fit everywhere: the best of some are taken.
+        let mut fits: Vec<Offer> = fits.take(OFFERS_MAX).collect();
+        fits.sort();
+        fits.truncate(entries.len().saturating_mul(2).max(OFFERS_MIN));
         offers.extend(fits);
     }
     offers.sort();
@@ -361,7 +379,7 @@ fn names_are_these(entries: &[&Entry], keys: &[KeyFrame]) -> bool {
     keys.iter().filter_map(|key| key.channel).all(known) && entries.iter().all(begins)
 }
 
-/// How well a key picture fits an entry.
+/// How well a key frame fits an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Offer {
     misfit: Misfit,
@@ -369,7 +387,7 @@ struct Offer {
     key: usize,
 }
 
-/// How badly a key picture fits an entry, the heaviest fault first.
+/// How badly a key frame fits an entry, the heaviest fault first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Misfit {
     /// Its second is not the start's.
@@ -386,55 +404,70 @@ struct Misfit {
     apart: u64,
 }
 
-/// How badly a key picture fits an entry; `None` when it does not fit at all. `names` says that the cameras named count.
-fn misfit(
-    entry: &Entry,
-    entries: &[&Entry],
-    keys: &[KeyFrame],
-    k: usize,
-    names: bool,
-) -> Option<Misfit> {
-    let key = keys.get(k)?;
-    let before = k.checked_sub(1).and_then(|before| keys.get(before));
-    let runs_on = before.is_some_and(|before| is_one_run(before, key));
-    let differs = key.channel.zip(entry.channel).is_some_and(|(named, own)| named != own);
-    let other_camera = names && differs;
-    let Some(start) = entry.start else {
-        // What was not closed states no start. It begins a run, behind the others if the clock was not set back.
-        let is_behind = last_end(entries).is_none_or(|end| key.time > end.plus_millis(999));
-        return (!runs_on).then_some(Misfit {
-            other_second: true,
-            is_far: other_camera || !is_behind,
-            other_camera,
-            runs_on: false,
-            end: k as u64,
-            apart: 0,
-        });
-    };
-    let (start, end) =
-        entry.end.map_or((start, None), |end| (start.min(end), Some(start.max(end))));
-    let apart = key.time.millis().abs_diff(start.millis());
-    let is_inside = key.time >= start && Some(key.time) <= end;
-    let is_near = apart <= START_SLACK_MS;
-    (is_near || is_inside).then_some(())?;
-    let behind = keys.get(k..)?;
-    let last = behind
-        .windows(2)
-        .take_while(|pair| matches!(pair, [a, b] if is_one_run(a, b)))
-        .last()
-        .and_then(|pair| pair.last());
-    let last = last.unwrap_or(key).time;
-    Some(Misfit {
-        other_second: Some(key.time.whole_second()) != entry.start,
-        is_far: !is_near,
-        other_camera,
-        runs_on,
-        end: end.map_or(0, |end| end.millis().abs_diff(last.millis())),
-        apart,
-    })
+/// Date of the last key frame of the run that each key frame is in.
+fn run_ends(keys: &[KeyFrame]) -> Vec<CivilTime> {
+    let mut ends: Vec<CivilTime> = keys.iter().map(|key| key.time).collect();
+    for k in (1..keys.len()).rev() {
+        let before = k.saturating_sub(1);
+        let is_joined =
+            matches!((keys.get(before), keys.get(k)), (Some(a), Some(b)) if is_one_run(a, b));
+        let end = ends.get(k).copied();
+        if let (true, Some(end), Some(slot)) = (is_joined, end, ends.get_mut(before)) {
+            *slot = end;
+        }
+    }
+    ends
 }
 
-/// True when two key pictures are of one run: time stamps and dates go on alike.
+/// The entries and key frames of a block.
+struct Placing<'a> {
+    entries: &'a [&'a Entry],
+    keys: &'a [KeyFrame],
+    run_ends: &'a [CivilTime],
+    /// True where the cameras that the tail index names count.
+    names: bool,
+}
+
+impl Placing<'_> {
+    /// How badly a key frame fits an entry; `None` when it does not fit at all.
+    fn misfit(&self, entry: &Entry, k: usize) -> Option<Misfit> {
+        let key = self.keys.get(k)?;
+        let before = k.checked_sub(1).and_then(|before| self.keys.get(before));
+        let runs_on = before.is_some_and(|before| is_one_run(before, key));
+        let differs = key.channel.zip(entry.channel).is_some_and(|(named, own)| named != own);
+        let other_camera = self.names && differs;
+        let Some(start) = entry.start else {
+            // What was not closed states no start. It begins a run, behind the others if the clock was not set back.
+            let end = last_end(self.entries);
+            let is_behind = end.is_none_or(|end| key.time > end.plus_millis(999));
+            return (!runs_on).then_some(Misfit {
+                other_second: true,
+                is_far: other_camera || !is_behind,
+                other_camera,
+                runs_on: false,
+                end: k as u64,
+                apart: 0,
+            });
+        };
+        let (start, end) =
+            entry.end.map_or((start, None), |end| (start.min(end), Some(start.max(end))));
+        let apart = key.time.millis().abs_diff(start.millis());
+        let is_inside = key.time >= start && Some(key.time) <= end;
+        let is_near = apart <= START_SLACK_MS;
+        (is_near || is_inside).then_some(())?;
+        let run_end = self.run_ends.get(k)?.millis();
+        Some(Misfit {
+            other_second: Some(key.time.whole_second()) != entry.start,
+            is_far: !is_near,
+            other_camera,
+            runs_on,
+            end: end.map_or(0, |end| end.millis().abs_diff(run_end)),
+            apart,
+        })
+    }
+}
+
+/// True when two key frames are of one run: time stamps and dates go on alike.
 fn is_one_run(a: &KeyFrame, b: &KeyFrame) -> bool {
     let by_date = b.time.millis().saturating_sub(a.time.millis());
     b.follows(a) && b.step_ms(a).is_some_and(|step| step.abs_diff(by_date) <= RUN_SLACK_MS)

@@ -15,11 +15,9 @@ use super::{
     generation::{Count, Frames, Generation, Judged, Marks, Window},
     header,
     numbers::Numbers,
+    tail::{RECORD_BYTES, RECORD_MAGIC},
 };
 
-/// A record of a block's tail index: signature and record length (section 4.1).
-pub const TAIL_RECORD_MARK: &[u8] = b"OFNI\x38\0\0\0";
-const TAIL_RECORD_BYTES: usize = 56;
 /// What frames are called whose date never comes.
 const UNDATED: &str = "footage behind a break that no date follows: whose it is is not known";
 /// Frames that wait for the encryption to be judged.
@@ -38,7 +36,7 @@ const LOOK_BACK: usize = 64;
 pub struct Bounds {
     /// Times of the recording by the index, where its end in bytes is not known: older footage may follow it.
     pub window: Option<Window>,
-    /// Cameras that the block's tail index names for key pictures, by their place in the stream.
+    /// Cameras that the block's tail index names for key frames, by their place in the stream.
     pub marks: Marks,
 }
 
@@ -222,10 +220,10 @@ fn no_unit(window: &[u8], last: bool) -> NoUnit {
         let used = header.length.min(window.len()).max(1);
         return NoUnit::Header(used, header.video, header.audio);
     }
-    if window.starts_with(TAIL_RECORD_MARK) {
+    if window.starts_with(RECORD_MAGIC) {
         let run = window
-            .chunks(TAIL_RECORD_BYTES)
-            .take_while(|record| record.starts_with(TAIL_RECORD_MARK))
+            .chunks(usize::try_from(RECORD_BYTES).unwrap_or(usize::MAX))
+            .take_while(|record| record.starts_with(RECORD_MAGIC))
             .fold(0usize, |sum, record| sum.saturating_add(record.len()));
         return NoUnit::Skip(run, SkipKind::Expected, "records of the block's tail index");
     }
@@ -242,7 +240,7 @@ fn no_unit(window: &[u8], last: bool) -> NoUnit {
     let rest = window.get(1..).unwrap_or(&[]);
     let next = [
         find_pack(rest),
-        memmem::find(rest, TAIL_RECORD_MARK),
+        memmem::find(rest, RECORD_MAGIC),
         memmem::find(rest, &UNUSED),
         memmem::find(rest, header::MAGIC),
     ];

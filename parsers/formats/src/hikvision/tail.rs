@@ -1,4 +1,4 @@
-//! The index at the end of a block: one record for every key picture, and on some firmware a directory of segments.
+//! The index at the end of a block: one record for every key frame, and on some firmware a directory of segments.
 //!
 //! Facts: `docs/formats/hikvision.md` sections 4.1, 4.2, 12 and 17. Which firmware writes which layout is not known, so records are found by their
 //! signature, from the end of the block upwards, and the layout met is stated.
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use daleel_core::{CivilTime, Extent, Volume};
 use memchr::memmem::Finder;
 
-pub use directory::{DirectorySegment, read as read_directory};
+pub use directory::{DIRECTORY_BYTES, DirectorySegment, read as read_directory};
 
 use super::{
     entry,
@@ -29,7 +29,7 @@ const SEARCH_BYTES: u64 = 16 << 20;
 /// Most records of a block (section 12).
 const RECORDS_MAX: usize = 300_000;
 
-/// One record: a key picture of the block.
+/// One record: a key frame of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailRecord {
     /// Its bytes.
@@ -38,7 +38,7 @@ pub struct TailRecord {
     pub number: u32,
     /// Bytes +10h and +11h: the channel by one reading is the first, by the other the second.
     pub channel_bytes: [u8; 2],
-    /// Time of the key picture.
+    /// Time of the key frame.
     pub time: Option<CivilTime>,
     /// Time as stored.
     pub raw_time: u32,

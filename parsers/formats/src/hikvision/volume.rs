@@ -74,6 +74,7 @@ impl Disk {
         let open_times = BTreeMap::new();
         let mut disk = Self { verdict, volume, index, findings, blocks, open_times, divided };
         disk.date_open();
+        disk.note_logs();
         disk.note_unlisted();
         disk
     }
@@ -100,6 +101,14 @@ impl Disk {
             })
             .collect();
         self.open_times = times.into_iter().collect();
+    }
+
+    fn note_logs(&mut self) {
+        let areas = log::areas(&self.index, &self.volume);
+        if let Some(first) = areas.first().filter(|_| log::are_empty(&self.volume, &areas)) {
+            let text = "neither log area begins with a record: the log was cleared, is gone, or was never written";
+            self.findings.note(FindingKind::DamagedIndex, *first, text);
+        }
     }
 
     fn note_unlisted(&mut self) {
@@ -193,12 +202,13 @@ impl Disk {
                 StoredValue::new("end", place(0x1C), &entry.raw_end.to_le_bytes()),
             ],
             kind: None,
-            bytes: block.len(),
+            // Several entries of a block share it; which bytes are whose is only known when it is read.
+            bytes: block.len().checked_div(members.max(1) as u64).unwrap_or(0),
             state,
             grade,
             reasons,
             index_entry: Some(at),
-            first_byte: Some(block.offset()),
+            first_byte: (members < 2 || entry.stale).then(|| block.offset()),
             file: None,
             index_file: None,
             handle: n as u64,
@@ -297,7 +307,7 @@ impl Disk {
 
 fn open_reason(at: Extent, start: Option<CivilTime>) -> Reason {
     let times = match start {
-        Some(_) => "its times are those of the block's tail index and key pictures",
+        Some(_) => "its times are those of the block's tail index and key frames",
         None => "nothing in its block dates it",
     };
     let at = at.slice(0x18, 8).unwrap_or(at);

@@ -176,7 +176,7 @@ pub const FOOTER: &[Spec] = &[
 ];
 
 /// Section 4.1.
-pub const TAIL_PURPOSE: &str = "Record of the block's own index: one key picture. It proves that footage began there, and when; whether it is still there, the pack at its offset tells.";
+pub const TAIL_PURPOSE: &str = "Record of the block's own index: one key frame. It proves that footage began there, and when; whether it is still there, the pack at its offset tells.";
 /// Section 4.1.
 #[rustfmt::skip]
 pub const TAIL: &[Spec] = &[
@@ -187,10 +187,10 @@ pub const TAIL: &[Spec] = &[
     row(0x10, 2, "channel", Bytes, S, "the first byte by one reading, the second by the other"),
     row(0x12, 2, "unknown_12", Bytes, U, "not understood"),
     row(0x14, 4, "unknown_14", Number, S, "the offset of another record, or a stamp of 45 kHz"),
-    row(0x18, 4, "time", Time, C, "of the key picture, local time of the recorder"),
+    row(0x18, 4, "time", Time, C, "of the key frame, local time of the recorder"),
     row(0x1C, 4, "microseconds", Number, I, "probably"),
     row(0x20, 4, "unknown_20", Number, U, "not understood"),
-    row(0x24, 4, "offset", Number, C, "of the key picture's pack, from the start of the block"),
+    row(0x24, 4, "offset", Number, C, "of the key frame's pack, from the start of the block"),
     row(0x28, 4, "unknown_28", Number, U, "perhaps a length or an end"),
     row(0x2C, 12, "unknown_2c", Bytes, U, "not understood"),
 ];

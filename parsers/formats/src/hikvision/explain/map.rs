@@ -39,7 +39,7 @@ pub(super) fn structures(mut shown: Shown<'_>, map: &ProgramMap, unit: &Unit) ->
         MapCrc::Differs => "does not hold",
     };
     shown.add(crc, "CRC-32", value, "stored with its bytes reversed by this vendor", C);
-    let purpose = "Names the streams and codecs; before key pictures it carries the date.";
+    let purpose = "Names the streams and codecs; before key frames it carries the date.";
     let mut out = vec![shown.finish("program stream map", unit, purpose)];
     let ranges = map.streams.iter().map(|stream| stream.info.clone());
     for range in std::iter::once(info).chain(ranges) {

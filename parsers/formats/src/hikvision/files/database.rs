@@ -250,7 +250,7 @@ impl Database {
                 reasons.push(Reason::against(text, at));
             }
             Origin::OlderMirror => {
-                let text = "only the other copy of the index has this row, and its latest segment is older: the row was deleted since, its bytes may be written over";
+                let text = "only the other copy of the index has this row, and its latest segment is older: the recorder no longer lists it, its bytes may be written over";
                 reasons.push(Reason::against(text, at));
             }
         }
@@ -262,8 +262,8 @@ impl Database {
         }
         let stated = row.range();
         let cut = stated.as_ref().is_some_and(|stated| stated.end > range.end);
-        if self.media.get(Kind::Video, file).is_none() {
-            let text = format!("{} is not here", self.media.path(Kind::Video, file));
+        if self.media.is_there() && self.media.get(Kind::Video, file).is_none() {
+            let text = format!("{} is not in the folder", self.media.path(Kind::Video, file));
             reasons.push(Reason::against(text, at));
         } else if cut {
             let path = self.media.path(Kind::Video, file);

@@ -156,8 +156,8 @@ impl Gallery {
             let text = format!("the two copies of the index differ in {differing} of the records");
             reasons.push(Reason::against(text, first.at));
         }
-        if self.media.get(Kind::Pictures, file).is_none() {
-            let text = format!("{} is not here", self.media.path(Kind::Pictures, file));
+        if self.media.is_there() && self.media.get(Kind::Pictures, file).is_none() {
+            let text = format!("{} is not in the folder", self.media.path(Kind::Pictures, file));
             reasons.push(Reason::against(text, first.at));
         }
         let stored = [first, last]

@@ -97,8 +97,8 @@ impl Segments {
             return;
         }
         let mut text = format!(
-            "{}: {} segment records, {} of them residual (of earlier passes, no longer shown by the recorder), {} of those intact by the index: they \
-             begin behind what the current pass has written and their key-frame runs lie below its own. By the order of the records (inferred) {} \
+            "{}: {} segment records, {} of them residual (of earlier passes, no longer shown by the recorder), {} of those satisfy the index's own two rules: they \
+             begin behind what the current pass has written and their key-frame runs lie below its own. By the order of the records (inferred) only {} \
              residual segments are whole, {} have their last bytes left, {} are written over",
             self.index.copy.name(),
             counts.records,

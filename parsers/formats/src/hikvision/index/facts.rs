@@ -72,9 +72,9 @@ fn of_master(master: &Master, out: &mut Facts) {
         out.add(name, value);
     }
     let zero = match (master.unknown_70, master.video_bytes) {
-        (0, 0) => "zero, as by the second reading of section 17",
+        (0, 0) => "zero, as by the second reading (docs/formats/hikvision.md, section 17)",
         (0, _) | (_, 0) => "one of the two is zero",
-        _ => "set, as by the first reading of section 17",
+        _ => "set, as by the first reading (docs/formats/hikvision.md, section 17)",
     };
     out.add("master fields +70h and +80h", zero);
 }
@@ -111,10 +111,10 @@ fn of_tree(name: &str, tree: &Tree, volume: &Volume, out: &mut Facts) {
     let behind = [Some(at.end()), stated];
     let footer = match tree.footer {
         Some(footer) if behind.contains(&Some(footer.offset())) => {
-            "at offset plus size of the tree, as by the second reading of section 17".to_owned()
+            "at offset plus size of the tree, as by the second reading (docs/formats/hikvision.md, section 17)".to_owned()
         }
         Some(footer) if footer.end() == at.end() => {
-            "last node inside the size of the tree, as by the first reading of section 17"
+            "last node inside the size of the tree, as by the first reading (docs/formats/hikvision.md, section 17)"
                 .to_owned()
         }
         Some(footer) => format!("0x{:x}", footer.offset()),

@@ -35,9 +35,22 @@ pub fn areas(index: &Index, volume: &Volume) -> Vec<Extent> {
     stated.into_iter().zip(LOG_AREAS).map(|(area, usual)| place(area, usual)).collect()
 }
 
-/// True when a record stands where the first one of an area stands on the disks seen.
-pub fn stands_at_fixed_place(volume: &Volume) -> bool {
-    FIRST_RECORDS.iter().any(|offset| record_stands_at(volume, *offset))
+/// Where a record stands as the first one of an area does on the disks seen, in offsets of the volume.
+pub fn fixed_place(volume: &Volume) -> Option<u64> {
+    FIRST_RECORDS.iter().copied().find(|offset| record_stands_at(volume, *offset))
+}
+
+/// Where the first record of an area stands, from the start of the area; `None` when none stands at a usual place.
+fn first_record(volume: &Volume, area: Extent) -> Option<u64> {
+    [0x2000u64, 0x800, 0x1060].into_iter().find(|shift| {
+        let at = area.offset().saturating_sub(volume.extent.offset()).saturating_add(*shift);
+        record_stands_at(volume, at)
+    })
+}
+
+/// True when no area begins with a record: the logs were cleared, are gone, or were never written.
+pub fn are_empty(volume: &Volume, areas: &[Extent]) -> bool {
+    areas.iter().all(|area| first_record(volume, *area).is_none())
 }
 
 /// True when a record begins at an offset of the volume.
@@ -56,11 +69,7 @@ pub fn facts(volume: &Volume, areas: &[Extent]) -> Vec<(String, String)> {
     let mut out = Vec::new();
     for (number, area) in areas.iter().enumerate().filter(|(_, area)| !area.is_empty()) {
         let name = format!("log area {}", number.saturating_add(1));
-        let first = [0x2000u64, 0x800, 0x1060].into_iter().find(|shift| {
-            let at = area.offset().saturating_sub(volume.extent.offset()).saturating_add(*shift);
-            record_stands_at(volume, at)
-        });
-        let begins = match first {
+        let begins = match first_record(volume, *area) {
             Some(shift) => format!("0x{shift:x} bytes into the area"),
             None => "none at a usual place".to_owned(),
         };

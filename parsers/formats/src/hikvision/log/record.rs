@@ -208,8 +208,9 @@ impl<'a> Reading<'a> {
         let (firmware, encoder) = (version(0xD4), version(0xDC));
         if let Some((day, month, year)) = firmware {
             let stored = self.take(0xD0, 8);
-            if let [low, high, minor, patch, ..] = stored {
-                let major = u16::from_le_bytes([*low, *high]);
+            // Devices print it the other way round than it is stored: V4.30.220.
+            if let [low, high, minor, major, ..] = stored {
+                let patch = u16::from_le_bytes([*low, *high]);
                 self.details.push(format!(
                     "firmware {major}.{minor}.{patch} of {year:04}-{month:02}-{day:02}"
                 ));

@@ -10,7 +10,8 @@ use crate::hikvision::{
 };
 
 /// Where the directory begins, from the end of the block.
-const DIRECTORY_BYTES: u64 = 0x10_0000;
+/// A directory begins so far before the end of its block.
+pub const DIRECTORY_BYTES: u64 = 0x10_0000;
 const PAGE_BYTES: u64 = 512;
 /// Longest table of records that is believed.
 const TABLE_MAX: u64 = 16 << 20;

@@ -9,9 +9,9 @@ use super::{RECORD_BYTES, TailRecord};
 const TOLERATED_SECONDS: u32 = 2;
 /// A clock that is set back for summer time, or by a time server, moves by less; a block is not written anew so soon.
 const CLOCK_SECONDS: u32 = 7200;
-/// Neighbouring key pictures.
+/// Neighbouring key frames.
 const SAME_SECONDS: u32 = 60;
-/// Key pictures are rarely further apart inside a recording.
+/// Key frames are rarely further apart inside a recording.
 const PAUSE_SECONDS: u32 = 3600;
 /// Records behind a strange one that are looked at: it may be damaged, and the pass go on behind it.
 const AHEAD: usize = 4;

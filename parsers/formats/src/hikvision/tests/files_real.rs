@@ -181,7 +181,7 @@ fn all_segments_of_the_real_index() {
         .map(|finding| finding.text.clone())
         .collect();
     assert!(text[0].contains("5493 segment records, 3361 of them residual"), "{text:?}");
-    assert!(text[0].contains("23 of those intact by the index"), "{text:?}");
+    assert!(text[0].contains("23 of those satisfy the index"), "{text:?}");
     assert!(
         text[0].contains(
             "9 residual segments are whole, 52 have their last bytes left, 3300 are written over"

@@ -88,7 +88,7 @@ pub fn packet(id: u8, pts: Option<u64>, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Pictures of 40 ms, a key picture with a map and a date every twelve, a sound packet behind each.
+/// Pictures of 40 ms, a key frame with a map and a date every twelve, a sound packet behind each.
 pub fn stream(start: CivilTime, pictures: u32) -> Vec<u8> {
     let mut out = Vec::new();
     for number in 0..pictures {

@@ -104,12 +104,12 @@ impl Segments {
             }
             Some(_) => {}
             None => {
-                let text = if self.media.is_there() {
-                    format!("{path} is not in the folder")
+                // That only an index was given is said once, and says nothing against its records.
+                reasons.push(if self.media.is_there() {
+                    Reason::against(format!("{path} is not in the folder"), at)
                 } else {
-                    format!("{path} is not here: only the index was given")
-                };
-                reasons.push(Reason::against(text, at));
+                    Reason::supporting(format!("{path} is not here: only the index was given"), at)
+                });
             }
         }
     }
@@ -201,7 +201,7 @@ pub(super) fn behind_open(
         reasons.push(Reason::supporting(text, Extent::new(range.start, 1)));
         return Ok(range);
     }
-    let found = keyframes::by_search(&volume, extent);
+    let found = keyframes::by_search(&volume, extent, extent.len()).keys;
     if found.is_empty() {
         let text = "no dated key frame tells whether the segment that was being written before it came this far";
         reasons.push(Reason::against(text, extent));
