@@ -97,7 +97,10 @@ impl Encryption {
             Seen::Foreign(_) | Seen::Nothing => 0,
         };
         if key && seen == (Seen::Readable { with_sets: true }) {
-            // Whatever was before, this picture reads as clear; one that does by chance is soon outvoted.
+            // It reads as clear whatever was before, or does so by chance: those that follow tell.
+            if self.sum >= if sign.is_some() { 1 } else { UNSTATED } {
+                self.judged = 0;
+            }
             self.sum = self.sum.min(8);
         }
         self.sum = self.sum.saturating_add(weight).clamp(-LIMIT, LIMIT);

@@ -6,7 +6,7 @@
 //! many pictures are missing. Where pictures do not go on, the next date decides:
 //!
 //! - it is what the time stamps say it should be: pictures are missing, the recording goes on;
-//! - it lies in the recording's time and the first picture behind the break is a key frame: the recorder was started again;
+//! - it lies in the recording's time, and where the recording has no stated end the first picture behind the break is a key frame: the recorder was started again;
 //! - it lies elsewhere, but the pictures follow each other without a byte between and one of stamp and counter goes on exactly: the clock was moved;
 //! - otherwise, or when the tail index names another camera there than at the recording's own pictures, the footage is not the recording's.
 
@@ -129,8 +129,11 @@ pub struct Generation {
 
 impl Generation {
     /// Follows a recording with these times; without them, everything is the recording's.
-    pub fn new(window: Option<Window>, marks: Marks) -> Self {
-        Self { window, marks, ..Self::default() }
+    /// `channel` is the camera that the index names: it counts where the tail index names it too.
+    pub fn new(window: Option<Window>, marks: Marks, channel: Option<u32>) -> Self {
+        let is_named = |channel: &u32| marks.iter().any(|mark| mark.channel == *channel);
+        let channel = channel.filter(is_named);
+        Self { window, marks, channel, ..Self::default() }
     }
 
     /// Judges a picture.
@@ -143,6 +146,10 @@ impl Generation {
         let place = Place { pts: pts(&frame), counter: believed, raw: stored, clock };
         let Some(last) = self.last else { return self.own(place, frame) };
         let relation = last.relation(&place, is_adjacent, self.usual);
+        let is_foreign = self.is_foreign(&frame);
+        if is_foreign && clock.is_some_and(|time| !window.holds(time, None)) {
+            return self.older(frame);
+        }
         if self.doubt.as_ref().is_none_or(|doubt| doubt.relation.is_none()) && relation.goes_on() {
             let is_own = place.clock.is_none_or(|time| {
                 last.predicts(&place, time) || window.holds(time, None) || relation.is_exact()
@@ -163,7 +170,6 @@ impl Generation {
         let (first, begins_with_key) = (doubt.relation.unwrap_or(relation), doubt.begins_with_key);
         let Some(time) = place.clock else { return self.hold(frame) };
         let named = self.named(&frame);
-        let is_foreign = self.is_foreign(&frame);
         let is_named = named.is_some() && named == self.channel;
         let is_restart = window.holds(time, last.clock.filter(|_| window.end.is_none()))
             && (begins_with_key || is_named || window.end.is_some());
@@ -172,6 +178,11 @@ impl Generation {
         if last.predicts(&place, time) || is_moved || (is_restart && !is_foreign) {
             return self.own(place, frame);
         }
+        self.older(frame)
+    }
+
+    /// The recording ended before the frames in doubt, and before this one.
+    fn older(&mut self, frame: Box<Frame>) -> Judged {
         let mut older = self.undecided();
         older.push_back(frame);
         Judged::Older(older)
@@ -218,7 +229,9 @@ impl Generation {
     fn own(&mut self, mut place: Place, frame: Box<Frame>) -> Judged {
         if let Some(last) = self.last {
             place.clock = place.clock.or_else(|| last.carried(&place));
-            if let Some(step) = last.step(&place).filter(|step| (1..=BRIDGED_MAX).contains(step)) {
+            // A pause is no usual step, unless the stream is that slow.
+            let most = if self.usual == 0 { BRIDGED_MAX } else { STEP_MAX.max(self.usual) };
+            if let Some(step) = last.step(&place).filter(|step| (1..=most).contains(step)) {
                 self.usual = step;
             }
         }
@@ -242,12 +255,12 @@ impl Generation {
         own.filter(dated).last().map(|mark| mark.channel)
     }
 
-    /// True when the tail index names another camera for a picture, and the next record does not take it back: one byte can be wrong.
+    /// True when the tail index names another camera for a frame, and the record behind it names the same: one byte can be wrong.
     fn is_foreign(&self, frame: &Frame) -> bool {
         let named = self.named(frame);
         let behind = self.marks.partition_point(|mark| mark.offset <= frame.start());
         let next = self.marks.get(behind).map(|mark| mark.channel);
-        named.is_some() && self.channel.is_some() && named != self.channel && next != self.channel
+        named.is_some() && self.channel.is_some() && named != self.channel && next == named
     }
 
     /// Frames whose date never came, where the stream ends: those that follow the recording without a byte between, with a stamp that goes on,
@@ -376,7 +389,7 @@ mod tests {
             channel: *channel,
             time: noon(*second),
         };
-        Generation::new(Some(window), Arc::new(marks.iter().map(mark).collect()))
+        Generation::new(Some(window), Arc::new(marks.iter().map(mark).collect()), None)
     }
 
     /// Follows pictures of 10 bytes; gives how many were given out after each. Dates are seconds after noon, and dated pictures are key frames.
@@ -474,11 +487,12 @@ mod tests {
         let window = Window { start: Some(noon(0)), end: Some(noon(60)) };
         let shots = [Shot(0, 0, 100, Some(0)), Shot(10, 5_000_000_000, 7, Some(30))];
         let judged = |marks| follow_in(generation(window, marks), &shots);
-        assert_eq!(judged(&[(0, 3, 0), (10, 4, 30)]), [Some(1), None]);
+        assert_eq!(judged(&[(0, 3, 0), (10, 4, 30), (30, 4, 31)]), [Some(1), None]);
         assert_eq!(judged(&[(0, 3, 0), (10, 3, 30)]), [Some(1), Some(1)]);
-        // A record of another date, one that points into a picture, and one that the next takes back say nothing.
-        assert_eq!(judged(&[(0, 3, 0), (10, 4, -9000)]), [Some(1), Some(1)]);
-        assert_eq!(judged(&[(0, 3, 0), (14, 4, 30)]), [Some(1), Some(1)]);
+        // One record alone, one of another date, one that points into a picture, and one that the next takes back say nothing.
+        assert_eq!(judged(&[(0, 3, 0), (10, 4, 30)]), [Some(1), Some(1)]);
+        assert_eq!(judged(&[(0, 3, 0), (10, 4, -9000), (30, 4, 31)]), [Some(1), Some(1)]);
+        assert_eq!(judged(&[(0, 3, 0), (14, 4, 30), (30, 4, 31)]), [Some(1), Some(1)]);
         assert_eq!(judged(&[(0, 3, 0), (10, 4, 30), (30, 3, 31)]), [Some(1), Some(1)]);
     }
 

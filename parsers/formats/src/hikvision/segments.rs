@@ -128,7 +128,7 @@ impl<'a> Block<'a> {
         let marks =
             own.map(|mark| Mark { offset: mark.offset.saturating_sub(range.start), ..*mark });
         let marks: Marks = Arc::new(marks.collect());
-        let other = self.other_camera(entry, &range, &marks);
+        let other = self.other_camera(entry, &range, &marks, (start, end));
         // An open entry is named before its block is rewritten: then the footage is still another camera's.
         let is_doubted = matches!(entry.state, EntryState::Open) && entry.start.is_none();
         let conflict = begin.conflict.or_else(|| other.clone().filter(|_| is_doubted));
@@ -138,13 +138,27 @@ impl<'a> Block<'a> {
 
     /// The tail index names another camera for the first key frame of an entry, and for none that of the entry: a contradiction, though the
     /// tail's byte is no proof alone.
-    fn other_camera(&self, entry: &Entry, range: &Range<u64>, marks: &Marks) -> Option<Reason> {
+    fn other_camera(
+        &self,
+        entry: &Entry,
+        range: &Range<u64>,
+        marks: &Marks,
+        (start, end): (Option<CivilTime>, Option<CivilTime>),
+    ) -> Option<Reason> {
         let own = entry.channel?;
-        let proven = marks.iter().take(PROVEN_MARKS).filter(|mark| {
-            let key =
-                keyframes::at(self.volume, self.extent, range.start.saturating_add(mark.offset));
-            key.is_some_and(|key| keyframes::is_dated(key.time, mark.time))
-        });
+        // Records of what lies behind the recording, of whatever pass, say nothing of it.
+        let is_its_time = |mark: &&Mark| {
+            start.is_none_or(|start| mark.time >= start.plus_millis(-2000))
+                && end.is_none_or(|end| mark.time <= end.plus_millis(2000))
+        };
+        let dated = marks.iter().filter(is_its_time).take(PROVEN_MARKS.saturating_mul(8));
+        let proven = dated
+            .filter(|mark| {
+                let place = range.start.saturating_add(mark.offset);
+                let key = keyframes::at(self.volume, self.extent, place);
+                key.is_some_and(|key| keyframes::is_dated(key.time, mark.time))
+            })
+            .take(PROVEN_MARKS);
         let named: Vec<&Mark> = proven.collect();
         let first = named.first()?;
         named.iter().all(|mark| mark.channel != own).then(|| {
@@ -437,12 +451,17 @@ impl Placing<'_> {
         let differs = key.channel.zip(entry.channel).is_some_and(|(named, own)| named != own);
         let other_camera = self.names && differs;
         let Some(start) = entry.start else {
-            // What was not closed states no start. It begins a run, behind the others if the clock was not set back.
+            // What was not closed states no start. It follows the others, if the clock was not set back, and begins a run, if its stamps do not go on.
             let end = last_end(self.entries);
-            let is_behind = end.is_none_or(|end| key.time > end.plus_millis(999));
-            return (!runs_on).then_some(Misfit {
+            let is_behind = |key: &KeyFrame| end.is_none_or(|end| key.time > end.plus_millis(999));
+            let is_first_behind = is_behind(key) && before.is_none_or(|before| !is_behind(before));
+            let is_named = |key: &KeyFrame| key.channel.is_some() && key.channel == entry.channel;
+            let is_switch = is_named(key)
+                && before.is_none_or(|before| !is_named(before))
+                && end.is_none_or(|end| key.time.whole_second() >= end);
+            return (!runs_on || is_first_behind || is_switch).then_some(Misfit {
                 other_second: true,
-                is_far: other_camera || !is_behind,
+                is_far: other_camera || !(is_behind(key) || is_switch),
                 other_camera,
                 runs_on: false,
                 end: k as u64,

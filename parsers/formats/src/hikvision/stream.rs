@@ -36,6 +36,8 @@ const LOOK_BACK: usize = 64;
 pub struct Bounds {
     /// Times of the recording by the index, where its end in bytes is not known: older footage may follow it.
     pub window: Option<Window>,
+    /// Camera of the recording by the index.
+    pub channel: Option<u32>,
     /// Cameras that the block's tail index names for key frames, by their place in the stream.
     pub marks: Marks,
 }
@@ -65,7 +67,7 @@ impl HikParser {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             assembler: Assembler::default(),
-            generation: Generation::new(bounds.window, bounds.marks),
+            generation: Generation::new(bounds.window, bounds.marks, bounds.channel),
             encryption: Encryption::default(),
             numbers: Numbers::default(),
             ready: Frames::new(),

@@ -359,8 +359,11 @@ impl Recorder for Disk {
 
     fn parser(&self, recording: &Recording) -> Box<dyn FrameParser> {
         let segment = self.resolve(recording).and_then(|(n, entry)| self.segment(n, entry));
-        let bounds =
-            segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
+        let bounds = segment.map(|segment| Bounds {
+            window: Some(segment.window),
+            channel: recording.channel,
+            marks: segment.marks,
+        });
         Box::new(HikParser::new(bounds.unwrap_or_default()))
     }
 

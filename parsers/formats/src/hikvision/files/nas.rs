@@ -406,8 +406,11 @@ impl Listing for Share {
             let file = listed.file?;
             self.segment(n, listed, file, self.media.get(Kind::Video, file)?)
         });
-        let bounds =
-            segment.map(|segment| Bounds { window: Some(segment.window), marks: segment.marks });
+        let bounds = segment.map(|segment| Bounds {
+            window: Some(segment.window),
+            channel: recording.channel,
+            marks: segment.marks,
+        });
         Box::new(HikParser::new(bounds.unwrap_or_default()))
     }
 
