@@ -137,8 +137,7 @@ fn without(image: &Damaged, truth: &Truth, lost: &[Part]) -> Option<Reading> {
             }
             // Without the tree that it was a part of there is more to be said than that.
             Part::Page => says(&["are missing", "no copy of the index"]),
-            // An area of zeros is that of a disk without a log.
-            Part::Logs => found.events == 0,
+            Part::Logs => found.events == 0 && says(&["log area"]),
         };
         assert!(is_said, "{lost:?}: {part:?} is not said: {:#?}", found.findings);
     }

@@ -111,6 +111,8 @@ pub struct Assembler {
     codec: Option<Codec>,
     /// Codec of the sound by a file header.
     expected_audio: Option<Codec>,
+    /// Set behind bytes that are no packets, until the next map: other footage may go on there, of another codec.
+    is_lost: bool,
 }
 
 impl Assembler {
@@ -118,6 +120,11 @@ impl Assembler {
     pub fn expect(&mut self, video: Option<Codec>, audio: Option<Codec>) {
         self.codec = self.codec.or(video);
         self.expected_audio = self.expected_audio.or(audio);
+    }
+
+    /// Says that bytes that are no packets were passed over.
+    pub fn lose(&mut self) {
+        self.is_lost = true;
     }
 
     /// Takes in a unit at logical `offset`; `bytes` are the unit's. Gives frames that it shows to be complete, and how many of its bytes were
@@ -214,6 +221,7 @@ impl Assembler {
             head.has_map = true;
             head.date = date;
         }
+        self.is_lost = false;
         let private = self.known.stated.private;
         self.known = Known {
             video: facts.video,
@@ -236,7 +244,9 @@ impl Assembler {
                 out.extend(Self::complete(before, None));
             }
             let stated = self.known.video.and_then(codecs::video);
-            let codec = stated
+            let own = pictures::guess_codec(packet.payload()).filter(|_| self.is_lost);
+            let codec = own
+                .or(stated)
                 .or(self.codec)
                 .or_else(|| pictures::guess_codec(packet.payload()))
                 .unwrap_or(Codec::Unknown);

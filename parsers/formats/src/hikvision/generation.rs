@@ -147,7 +147,7 @@ impl Generation {
         let Some(last) = self.last else { return self.own(place, frame) };
         let relation = last.relation(&place, is_adjacent, self.usual);
         let is_foreign = self.is_foreign(&frame);
-        if is_foreign && clock.is_some_and(|time| !window.holds(time, None)) {
+        if is_foreign && clock.is_some_and(|time| window.is_over(time)) {
             return self.older(frame);
         }
         if self.doubt.as_ref().is_none_or(|doubt| doubt.relation.is_none()) && relation.goes_on() {
@@ -259,8 +259,15 @@ impl Generation {
     fn is_foreign(&self, frame: &Frame) -> bool {
         let named = self.named(frame);
         let behind = self.marks.partition_point(|mark| mark.offset <= frame.start());
-        let next = self.marks.get(behind).map(|mark| mark.channel);
-        named.is_some() && self.channel.is_some() && named != self.channel && next == named
+        let later = self.marks.get(behind..).unwrap_or(&[]);
+        let is_alike = later.first().map(|mark| mark.channel) == named;
+        let returns = later.iter().any(|mark| {
+            let is_inside = self.window.is_some_and(|window| {
+                window.end.is_some() && window.holds(mark.time.millis(), None)
+            });
+            Some(mark.channel) == self.channel && is_inside
+        });
+        named.is_some() && self.channel.is_some() && named != self.channel && is_alike && !returns
     }
 
     /// Frames whose date never came, where the stream ends: those that follow the recording without a byte between, with a stamp that goes on,
@@ -279,6 +286,11 @@ impl Generation {
 }
 
 impl Window {
+    /// True when a date lies outside the recording's times, or in the second they end in.
+    fn is_over(&self, time: i64) -> bool {
+        !self.holds(time, None) || self.end.is_some_and(|end| time >= end.millis())
+    }
+
     /// True when a date is one that the recording can have, behind `after` where the order of time counts.
     fn holds(&self, time: i64, after: Option<i64>) -> bool {
         let from = |start: i64| time >= start.saturating_sub(2 * SECOND_MS);

@@ -339,6 +339,9 @@ fn place(entries: &[&Entry], keys: &[KeyFrame]) -> Placed {
         let has_lost = rivals.iter().any(|(_, loser)| *loser == n);
         match (*slot, *owner) {
             (Some(_), _) => {}
+            // An entry without times that has nothing of its own here contradicts nobody.
+            (None, Some(_))
+                if misfit.is_far && entries.get(n).is_some_and(|entry| entry.start.is_none()) => {}
             (None, Some(owner)) if !has_lost => rivals.push((owner, n)),
             // Footage that runs on from what another entry has is that entry's.
             (None, None) if !(has_lost && misfit.runs_on) => {
@@ -452,16 +455,24 @@ impl Placing<'_> {
         let other_camera = self.names && differs;
         let Some(start) = entry.start else {
             // What was not closed states no start. It follows the others, if the clock was not set back, and begins a run, if its stamps do not go on.
-            let end = last_end(self.entries);
+            let others: Vec<&Entry> =
+                self.entries.iter().copied().filter(|other| !std::ptr::eq(*other, entry)).collect();
+            let end = last_end(&others);
             let is_behind = |key: &KeyFrame| end.is_none_or(|end| key.time > end.plus_millis(999));
+            let is_in_last_second = end.is_none_or(|end| key.time.whole_second() >= end);
+            let begins_behind = is_behind(key) || (!runs_on && is_in_last_second);
             let is_first_behind = is_behind(key) && before.is_none_or(|before| !is_behind(before));
             let is_named = |key: &KeyFrame| key.channel.is_some() && key.channel == entry.channel;
+            let is_earlier =
+                |before: &KeyFrame| end.is_some_and(|end| before.time.whole_second() < end);
             let is_switch = is_named(key)
-                && before.is_none_or(|before| !is_named(before))
-                && end.is_none_or(|end| key.time.whole_second() >= end);
-            return (!runs_on || is_first_behind || is_switch).then_some(Misfit {
+                && before.is_none_or(|before| !is_named(before) || is_earlier(before))
+                && is_in_last_second;
+            let is_its_time = entry.end.is_none_or(|own| key.time <= own.plus_millis(999));
+            let fits = !runs_on || is_first_behind || is_switch;
+            return (fits && is_its_time).then_some(Misfit {
                 other_second: true,
-                is_far: other_camera || !(is_behind(key) || is_switch),
+                is_far: other_camera || !(begins_behind || is_switch),
                 other_camera,
                 runs_on: false,
                 end: k as u64,

@@ -200,6 +200,7 @@ impl HikParser {
             }
             NoUnit::Skip(used, kind, why) => {
                 self.lost = true;
+                self.assembler.lose();
                 Step::Skip { used, kind, why: Cow::Borrowed(why) }
             }
             NoUnit::NeedMore(at_least) => Step::NeedMore { at_least },

@@ -202,8 +202,7 @@ impl Disk {
                 StoredValue::new("end", place(0x1C), &entry.raw_end.to_le_bytes()),
             ],
             kind: None,
-            // Several entries of a block share it; which bytes are whose is only known when it is read.
-            bytes: block.len().checked_div(members.max(1) as u64).unwrap_or(0),
+            bytes: block.len(),
             state,
             grade,
             reasons,
