@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 pub mod dahua;
+mod fields;
 pub mod hikvision;
 
 use daleel_core::{Family, Input, Verdict};

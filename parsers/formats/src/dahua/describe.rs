@@ -4,9 +4,11 @@
 
 use daleel_core::{CivilTime, Evidence, Extent, ExtentMap, Field, FormatError, Source, Structure};
 
+use crate::fields::table;
+
 use super::{
     chain::Chain,
-    fields::{self, Spec},
+    fields,
     layout::{
         BOOT_SECTORS, Descriptor, DescriptorType, IndexHead, SECTOR_BYTES, TABLE_BYTES,
         TABLE_SECTORS, TableEntry,
@@ -50,23 +52,6 @@ pub fn disk(disk: &Dhfs, offset: u64) -> Result<Vec<Structure>, FormatError> {
         }
     }
     Ok(found)
-}
-
-/// Reads a structure and explains it by its table.
-fn table(
-    source: &dyn Source,
-    name: impl Into<String>,
-    at: Extent,
-    purpose: &str,
-    specs: &[Spec],
-) -> Result<Structure, FormatError> {
-    let bytes = source.read(at).map_err(|error| FormatError::read("structure", error))?;
-    Ok(Structure {
-        name: name.into(),
-        at,
-        purpose: purpose.to_owned(),
-        fields: specs.iter().filter_map(|spec| spec.read(&bytes, at)).collect(),
-    })
 }
 
 fn partition_table(source: &dyn Source, at: Extent) -> Result<Vec<Structure>, FormatError> {

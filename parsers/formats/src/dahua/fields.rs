@@ -1,78 +1,19 @@
 //! The field tables of `docs/formats/dahua.md`, for `daleel show`: offset, size, meaning and evidence of every field.
 
-use daleel_core::{Evidence, Extent, Field};
+use Evidence::{Confirmed as C, Inferred as I, SingleSource as S, Unknown as U};
+use daleel_core::Evidence;
+
+pub use crate::fields::Spec;
+use crate::fields::{
+    Show,
+    Show::{Bytes, Number, Text},
+    number, row,
+};
 
 use super::describe::date_text;
 
-/// How a field's bytes are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
-    /// Little-endian number in decimal and hexadecimal; 1, 2, 4 or 8 bytes.
-    Number,
-    /// 32-bit date.
-    Date,
-    /// Text.
-    Text,
-    /// Bytes only.
-    Bytes,
-}
-
-/// One row of a table.
-#[derive(Clone, Copy, Debug)]
-pub struct Spec {
-    offset: usize,
-    length: usize,
-    name: &'static str,
-    show: Show,
-    evidence: Evidence,
-    meaning: &'static str,
-}
-
-use Evidence::{Confirmed as C, Inferred as I, SingleSource as S, Unknown as U};
-use Show::{Bytes, Date, Number, Text};
-
-const fn row(
-    offset: usize,
-    length: usize,
-    name: &'static str,
-    show: Show,
-    evidence: Evidence,
-    meaning: &'static str,
-) -> Spec {
-    Spec { offset, length, name, show, evidence, meaning }
-}
-
-impl Spec {
-    /// The field in the bytes of its structure, which lies at `at`.
-    pub fn read(&self, bytes: &[u8], at: Extent) -> Option<Field> {
-        let raw = bytes.get(self.offset..self.offset.checked_add(self.length)?)?;
-        Some(Field {
-            name: self.name,
-            at: at.slice(self.offset as u64, self.length as u64)?,
-            raw: raw.to_vec(),
-            value: self.value(raw),
-            meaning: self.meaning.to_owned(),
-            evidence: self.evidence,
-        })
-    }
-
-    fn value(&self, raw: &[u8]) -> String {
-        let number = raw.iter().rev().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        match self.show {
-            Show::Number => format!("{number} (0x{number:x})"),
-            Show::Date => date_text(u32::try_from(number).unwrap_or(0)),
-            Show::Text => raw
-                .iter()
-                .take_while(|byte| **byte != 0)
-                .flat_map(|byte| std::ascii::escape_default(*byte))
-                .map(char::from)
-                .collect(),
-            Show::Bytes => {
-                raw.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
-            }
-        }
-    }
-}
+/// 32-bit date.
+const DATE: Show = Show::With(|raw| date_text(u32::try_from(number(raw)).unwrap_or(0)));
 
 /// Section 1.1.
 pub const SUPERBLOCK_PURPOSE: &str = "Names the file system. It holds no sizes: those are in the partition table and the boot sectors.";
@@ -115,8 +56,8 @@ pub const BOOT_PURPOSE: &str = "States the partition's sizes: everything else is
 pub const BOOT: &[Spec] = &[
     row(0x08, 4, "restarts", Number, I, "probably how often the ring entered this partition"),
     row(0x0C, 4, "unknown_0c", Number, U, "85 on the disks seen"),
-    row(0x10, 4, "earliest recording", Date, C, "begin of the earliest head descriptor"),
-    row(0x14, 4, "latest recording", Date, C, "within two seconds of the latest end"),
+    row(0x10, 4, "earliest recording", DATE, C, "begin of the earliest head descriptor"),
+    row(0x14, 4, "latest recording", DATE, C, "within two seconds of the latest end"),
     row(0x18, 4, "last cluster", Number, C, "highest or last written cluster"),
     row(0x2C, 4, "bytes per sector", Number, C, "512; other values are refused"),
     row(0x30, 4, "sectors per cluster", Number, C, "4096 (2 MiB) on the disks seen"),
@@ -142,7 +83,7 @@ pub const BOOT: &[Spec] = &[
     row(0xA8, 8, "stale pointers", Bytes, I, "as above"),
     row(0xB8, 4, "reserved area 3, start", Number, I, "not understood"),
     row(0xBC, 4, "reserved area 3, sectors", Number, I, "not understood"),
-    row(0xEC, 4, "unknown date", Date, U, "not the begin of the log"),
+    row(0xEC, 4, "unknown date", DATE, U, "not the begin of the log"),
     row(0xF0, 4, "boot sector copy", Number, C, "66 on the disks seen"),
     row(0xF4, 4, "unknown structure, copy", Number, I, "its sector"),
     row(0xF8, 4, "log area", Number, C, "first sector of the text log"),
@@ -165,8 +106,8 @@ pub const DESCRIPTOR: &[Spec] = &[
     row(0x00, 1, "type", Number, C, "0 free, 1 head, 2 continuation, 3 also a head (single source), 254 reserved"),
     row(0x01, 1, "channel", Bytes, C, "low half: channel from 0; the high half is not understood"),
     row(0x02, 2, "count", Number, C, "head: number of continuations; continuation: its place from 1"),
-    row(0x04, 4, "begin", Date, C, "head: of the recording; continuation: of the cluster, or of the recording"),
-    row(0x08, 4, "end", Date, C, "as begin; not after it when the recording was not closed"),
+    row(0x04, 4, "begin", DATE, C, "head: of the recording; continuation: of the cluster, or of the recording"),
+    row(0x08, 4, "end", DATE, C, "as begin; not after it when the recording was not closed"),
     row(0x0C, 4, "next cluster", Number, C, "0 or 4294967295 ends the chain"),
     row(0x10, 4, "sectors used in the last cluster", Number, C, "bytes behind them belong to an older recording"),
     row(0x14, 4, "previous cluster", Number, C, "0 in a head"),
@@ -208,7 +149,7 @@ pub const INDEX_ENTRY_PURPOSE: &str = "One key frame of the recording.";
 pub const INDEX_ENTRY: &[Spec] = &[
     row(0x00, 4, "offset", Number, C, "of the frame in the joined recording; 4294967295 is empty"),
     row(0x04, 4, "length", Number, C, "equals the length in the frame's header"),
-    row(0x08, 4, "date", Date, C, ""),
+    row(0x08, 4, "date", DATE, C, ""),
 ];
 
 /// Section 3.1.
@@ -224,7 +165,7 @@ pub const DHAV: &[Spec] = &[
     row(0x07, 1, "sub-frame", Number, S, "parts of a very long frame count down to 0"),
     row(0x08, 4, "frame number", Number, C, "one counter per kind"),
     row(0x0C, 4, "length", Number, C, "of the whole unit"),
-    row(0x10, 4, "date", Date, C, "whole seconds of the recorder's, or the camera's, clock"),
+    row(0x10, 4, "date", DATE, C, "whole seconds of the recorder's, or the camera's, clock"),
     row(0x14, 2, "milliseconds", Number, C, "a counter that wraps at 65536; not aligned to the second"),
     row(0x16, 1, "tag length", Number, C, "bytes of tags between header and payload"),
     row(0x17, 1, "checksum", Bytes, C, "sum of the 23 bytes before it"),

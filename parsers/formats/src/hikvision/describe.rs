@@ -7,6 +7,8 @@ mod fields;
 use std::sync::Arc;
 
 use daleel_core::{CivilTime, Extent, FormatError, Source, Structure, Volume};
+
+use crate::fields::{explained, table};
 use memchr::memmem;
 
 use super::{
@@ -18,7 +20,6 @@ use super::{
     tail::{RECORD_BYTES, RECORD_MAGIC, TailRecord, read_directory, read_tail},
     tree::{NODE_BYTES, Tree},
 };
-use fields::Spec;
 
 /// Entries of a node begin here.
 const NODE_HEAD_BYTES: u64 = 0x60;
@@ -61,29 +62,6 @@ pub fn tree_file(
     in_tree(&Volume::whole(source.clone()), tree, 1, offset)
 }
 
-/// Reads a structure and explains it by its table.
-fn table(
-    volume: &Volume,
-    name: impl Into<String>,
-    at: Extent,
-    purpose: impl Into<String>,
-    specs: &[Spec],
-) -> Result<Structure, FormatError> {
-    let bytes = volume.source.read(at).map_err(|error| FormatError::read("structure", error))?;
-    Ok(explained(name, at, purpose, specs, &bytes))
-}
-
-fn explained(
-    name: impl Into<String>,
-    at: Extent,
-    purpose: impl Into<String>,
-    specs: &[Spec],
-    bytes: &[u8],
-) -> Structure {
-    let fields = specs.iter().filter_map(|spec| spec.read(bytes, at)).collect();
-    Structure { name: name.into(), at, purpose: purpose.into(), fields }
-}
-
 fn masters(index: &Index, volume: &Volume, offset: u64) -> Result<Vec<Structure>, FormatError> {
     let elsewhere = index
         .master
@@ -104,7 +82,7 @@ fn masters(index: &Index, volume: &Volume, offset: u64) -> Result<Vec<Structure>
                 _ => format!("{failed} of its checks on itself do not hold."),
             };
             let purpose = format!("{} {checks}", fields::MASTER_PURPOSE);
-            found.push(table(volume, master::STRUCTURE, at, purpose, fields::MASTER)?);
+            found.push(table(&*volume.source, master::STRUCTURE, at, purpose, fields::MASTER)?);
         }
     }
     Ok(found)
@@ -121,23 +99,23 @@ fn in_tree(
     let header = node(tree.at);
     if header.contains(offset) && tree.header.is_some() {
         let name = format!("tree {number}, header");
-        found.push(table(volume, name, header, fields::TREE_PURPOSE, fields::TREE)?);
+        found.push(table(&*volume.source, name, header, fields::TREE_PURPOSE, fields::TREE)?);
     }
     if let Some(list) = tree.lists.iter().find(|list| list.contains(offset)) {
         let name = format!("tree {number}, page list");
-        found.push(table(volume, name, *list, fields::LIST_PURPOSE, fields::NODE)?);
+        found.push(table(&*volume.source, name, *list, fields::LIST_PURPOSE, fields::NODE)?);
         found.extend(entry(volume, *list, offset, None)?);
     }
     if let Some(leaf) = tree.leaves.iter().find(|leaf| leaf.at.contains(offset)) {
         let name = format!("tree {number}, leaf");
         let listed = if leaf.listed { "" } else { " Nothing leads to this page any longer." };
         let purpose = format!("{}{listed}", fields::LEAF_PURPOSE);
-        found.push(table(volume, name, leaf.at, purpose, fields::NODE)?);
+        found.push(table(&*volume.source, name, leaf.at, purpose, fields::NODE)?);
         found.extend(entry(volume, leaf.at, offset, Some(leaf.count))?);
     }
     if let Some(footer) = tree.footer.filter(|footer| footer.contains(offset)) {
         let name = format!("tree {number}, footer");
-        found.push(table(volume, name, footer, fields::FOOTER_PURPOSE, fields::FOOTER)?);
+        found.push(table(&*volume.source, name, footer, fields::FOOTER_PURPOSE, fields::FOOTER)?);
     }
     Ok(found)
 }
@@ -155,10 +133,11 @@ fn entry(
     let Some(at) = node.slice(from, ENTRY_BYTES) else { return Ok(None) };
     let Some(count) = count else {
         let name = format!("page list entry {number}");
-        return table(volume, name, at, fields::LIST_ENTRY_PURPOSE, fields::ENTRY).map(Some);
+        return table(&*volume.source, name, at, fields::LIST_ENTRY_PURPOSE, fields::ENTRY)
+            .map(Some);
     };
     let name = format!("index entry {number}");
-    let mut shown = table(volume, name, at, fields::ENTRY_PURPOSE, fields::ENTRY)?;
+    let mut shown = table(&*volume.source, name, at, fields::ENTRY_PURPOSE, fields::ENTRY)?;
     let stored = volume.source.read(at).map_err(|error| FormatError::read("structure", error))?;
     if let Some(raw) = RawEntry::parse(&stored) {
         shown.purpose = format!("{} This one: {}.", shown.purpose, raw.decode(at).summary());
@@ -177,7 +156,7 @@ fn in_log(
 ) -> Result<Vec<Structure>, FormatError> {
     let head = Extent::new(area.offset(), area.len().min(0x20));
     let mut found = vec![table(
-        volume,
+        &*volume.source,
         format!("log area {number}"),
         head,
         format!("{} The area has {} bytes.", fields::LOG_PURPOSE, area.len()),
@@ -296,12 +275,13 @@ fn directory_page(
     let head = Extent::new(block.offset().saturating_add(directory.start), 512);
     if head.contains(offset) {
         let purpose = fields::DIRECTORY_HEAD_PURPOSE;
-        return table(volume, "block directory", head, purpose, fields::DIRECTORY_HEAD).map(Some);
+        return table(&*volume.source, "block directory", head, purpose, fields::DIRECTORY_HEAD)
+            .map(Some);
     }
     let page = directory.segments.iter().find(|segment| segment.at.contains(offset));
     page.map(|segment| {
         let purpose = fields::DIRECTORY_PAGE_PURPOSE;
-        table(volume, "block directory page", segment.at, purpose, fields::DIRECTORY_PAGE)
+        table(&*volume.source, "block directory page", segment.at, purpose, fields::DIRECTORY_PAGE)
     })
     .transpose()
 }

@@ -1,78 +1,26 @@
 //! The field tables of `docs/formats/hikvision.md` for the structures of a disk: offset, size, meaning and evidence of every field.
 
-use daleel_core::{Evidence, Extent, Field};
-
-use crate::hikvision::{entry, index::bytes::text};
-
-/// How a field's bytes are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
-    /// Little-endian number in decimal and hexadecimal; up to 8 bytes.
-    Number,
-    /// Seconds of the recorder's clock; the values that mean "no time" are said to.
-    Time,
-    /// Text.
-    Text,
-    /// Bytes only.
-    Bytes,
-}
-
-/// One row of a table.
-#[derive(Clone, Copy, Debug)]
-pub struct Spec {
-    offset: u64,
-    length: u64,
-    name: &'static str,
-    show: Show,
-    evidence: Evidence,
-    meaning: &'static str,
-}
-
 use Evidence::{Confirmed as C, Inferred as I, SingleSource as S, Unknown as U};
-use Show::{Bytes, Number, Text, Time};
+use daleel_core::Evidence;
 
-const fn row(
-    offset: u64,
-    length: u64,
-    name: &'static str,
-    show: Show,
-    evidence: Evidence,
-    meaning: &'static str,
-) -> Spec {
-    Spec { offset, length, name, show, evidence, meaning }
-}
+pub use crate::fields::Spec;
+use crate::{
+    fields::{
+        Show,
+        Show::{Bytes, Number, Text},
+        number, row,
+    },
+    hikvision::entry,
+};
 
-impl Spec {
-    /// The field in the bytes of its structure, which lies at `at`.
-    pub fn read(&self, bytes: &[u8], at: Extent) -> Option<Field> {
-        let from = usize::try_from(self.offset).ok()?;
-        let raw = bytes.get(from..from.checked_add(usize::try_from(self.length).ok()?)?)?;
-        Some(Field {
-            name: self.name,
-            at: at.slice(self.offset, self.length)?,
-            raw: raw.to_vec(),
-            value: self.value(raw),
-            meaning: self.meaning.to_owned(),
-            evidence: self.evidence,
-        })
-    }
-
-    fn value(&self, raw: &[u8]) -> String {
-        let number = raw.iter().rev().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        match self.show {
-            Number => format!("{number} (0x{number:x})"),
-            Time => {
-                let seconds = u32::try_from(number).unwrap_or(u32::MAX);
-                entry::time(seconds).map_or_else(
-                    || format!("no time (0x{number:x})"),
-                    |time| format!("{} (recorder time)", time.to_seconds_text()),
-                )
-            }
-            Text => text(raw),
-            Bytes => raw.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" "),
-        }
-    }
-}
+/// Seconds of the recorder's clock; the values that mean "no time" are said to.
+const TIME: Show = Show::With(|raw| {
+    let seconds = u32::try_from(number(raw)).unwrap_or(u32::MAX);
+    entry::time(seconds).map_or_else(
+        || format!("no time (0x{seconds:x})"),
+        |time| format!("{} (recorder time)", time.to_seconds_text()),
+    )
+});
 
 /// Section 2.
 pub const MASTER_PURPOSE: &str = "Points at everything else on the disk: logs, video area, and the two copies of the index tree. A copy stands between the logs and the video area.";
@@ -101,7 +49,7 @@ pub const MASTER: &[Spec] = &[
     row(0xB0, 4, "tree 2, size", Number, C, "bytes"),
     row(0xB4, 4, "unknown_b4", Bytes, U, "the upper half of the size, if it has one"),
     row(0xB8, 0x38, "unknown_b8", Bytes, U, "further pointers near the end of the disk"),
-    row(0xF0, 4, "initialised", Time, C, "last initialisation; footage with earlier times proves that there was one. Whether it is local time is not settled"),
+    row(0xF0, 4, "initialised", TIME, C, "last initialisation; footage with earlier times proves that there was one. Whether it is local time is not settled"),
     row(0xF4, 12, "unknown_f4", Bytes, S, "zero on the disks seen"),
 ];
 
@@ -117,7 +65,7 @@ pub const TREE: &[Spec] = &[
     row(0x20, 16, "version", Text, C, "of the tree; another one than the disk's"),
     row(0x34, 4, "node size", Number, C, "bytes"),
     row(0x38, 4, "unknown_38", Number, S, "2: the depth, or the number of copies"),
-    row(0x3C, 4, "created", Time, C, "a few seconds behind the initialisation of the disk"),
+    row(0x3C, 4, "created", TIME, C, "a few seconds behind the initialisation of the disk"),
     row(0x40, 8, "footer", Number, C, "offset"),
     row(0x48, 8, "unknown_48", Number, U, "the same value as the footer's offset on the disks seen"),
     row(0x50, 8, "page list", Number, C, "offset of the root"),
@@ -156,8 +104,8 @@ pub const ENTRY: &[Spec] = &[
     row(0x12, 1, "unknown_12", Number, U, "not understood"),
     row(0x13, 1, "record type", Number, S, "coding unknown"),
     row(0x14, 4, "unknown_14", Bytes, U, "not understood"),
-    row(0x18, 4, "start", Time, C, "local time of the recorder; no time while the block is being recorded"),
-    row(0x1C, 4, "end", Time, C, "as start"),
+    row(0x18, 4, "start", TIME, C, "local time of the recorder; no time while the block is being recorded"),
+    row(0x1C, 4, "end", TIME, C, "as start"),
     row(0x20, 8, "block", Number, C, "offset of the block"),
     row(0x28, 4, "unknown_28", Number, U, "16 and 32 seen"),
     row(0x2C, 4, "unknown_2c", Number, U, "a small counter"),
@@ -187,7 +135,7 @@ pub const TAIL: &[Spec] = &[
     row(0x10, 2, "channel", Bytes, S, "the first byte by one reading, the second by the other"),
     row(0x12, 2, "unknown_12", Bytes, U, "not understood"),
     row(0x14, 4, "unknown_14", Number, S, "the offset of another record, or a stamp of 45 kHz"),
-    row(0x18, 4, "time", Time, C, "of the key frame, local time of the recorder"),
+    row(0x18, 4, "time", TIME, C, "of the key frame, local time of the recorder"),
     row(0x1C, 4, "microseconds", Number, I, "probably"),
     row(0x20, 4, "unknown_20", Number, U, "not understood"),
     row(0x24, 4, "offset", Number, C, "of the key frame's pack, from the start of the block"),
@@ -202,8 +150,8 @@ pub const DIRECTORY_HEAD_PURPOSE: &str = "Head of the directory that some firmwa
 pub const DIRECTORY_HEAD: &[Spec] = &[
     row(0x0D, 1, "channel", Number, S, ""),
     row(0x18, 8, "block", Number, S, "offset of the block"),
-    row(0x20, 4, "start", Time, S, "local time of the recorder"),
-    row(0x24, 4, "end", Time, S, "local time of the recorder"),
+    row(0x20, 4, "start", TIME, S, "local time of the recorder"),
+    row(0x24, 4, "end", TIME, S, "local time of the recorder"),
 ];
 /// Section 4.2.
 pub const DIRECTORY_PAGE_PURPOSE: &str = "Page of the directory: one segment of the block.";
@@ -211,8 +159,8 @@ pub const DIRECTORY_PAGE_PURPOSE: &str = "Page of the directory: one segment of 
 #[rustfmt::skip]
 pub const DIRECTORY_PAGE: &[Spec] = &[
     row(0x0D, 1, "channel", Number, S, ""),
-    row(0x28, 4, "start", Time, S, "local time of the recorder"),
-    row(0x30, 4, "end", Time, S, "local time of the recorder"),
+    row(0x28, 4, "start", TIME, S, "local time of the recorder"),
+    row(0x30, 4, "end", TIME, S, "local time of the recorder"),
     row(0x6C, 4, "table 1", Number, S, "offset of records, from the start of the block"),
     row(0x70, 4, "table 2", Number, S, "offset of records, from the start of the block"),
 ];
@@ -223,8 +171,8 @@ pub const LOG_PURPOSE: &str =
 /// Section 10.1.
 #[rustfmt::skip]
 pub const LOG: &[Spec] = &[
-    row(0x00, 4, "latest", Time, I, "time of the latest event"),
-    row(0x08, 4, "latest, again", Time, I, "as before"),
+    row(0x00, 4, "latest", TIME, I, "time of the latest event"),
+    row(0x08, 4, "latest, again", TIME, I, "as before"),
     row(0x10, 4, "current chunk", Number, I, "the one being written"),
     row(0x14, 4, "oldest chunk", Number, I, ""),
 ];
@@ -236,7 +184,7 @@ pub const RECORD_PURPOSE: &str = "Record of the recorder's own log.";
 pub const RECORD: &[Spec] = &[
     row(0x00, 4, "signature", Text, C, "RATS"),
     row(0x04, 4, "unknown_04", Number, C, "20, in older firmware 1"),
-    row(0x08, 4, "time", Time, C, "local time of the recorder"),
+    row(0x08, 4, "time", TIME, C, "local time of the recorder"),
     row(0x0C, 2, "major", Number, C, "1 alarm, 2 exception, 3 operation, 4 information, 5 event"),
     row(0x0E, 2, "minor", Number, C, "what happened, within the class"),
     row(0x10, 16, "user", Text, C, "of operations and refused logins; of motion alarms the first byte is the channel"),

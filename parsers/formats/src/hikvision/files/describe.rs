@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use daleel_core::{CivilTime, Extent, FormatError, Source, Structure, TreeFile};
+
+use crate::fields::table;
 use daleel_media::ps::{UnitAt, find_pack, unit_at};
 
 use super::{
-    fields::{self, Spec},
+    fields,
     index::{Copy, Held, Index},
     judged::Judged,
     layout::{FILE_ENTRY_BYTES, HEADER_BYTES, SLOT_BYTES, SLOT_COUNT, SLOTS_OFFSET},
@@ -20,26 +22,6 @@ const RUN_RECORD_BYTES: u64 = 56;
 const BACK_STEPS: [u64; 2] = [64 << 10, 1 << 20];
 /// A unit of a program stream with its header fits into this.
 const UNIT_BYTES: u64 = 66 << 10;
-
-/// Reads a structure and explains it by its table.
-///
-/// # Errors
-/// When its bytes cannot be read.
-pub fn table(
-    source: &dyn Source,
-    name: impl Into<String>,
-    at: Extent,
-    purpose: &str,
-    specs: &[Spec],
-) -> Result<Structure, FormatError> {
-    let bytes = source.read(at).map_err(|error| FormatError::read("structure", error))?;
-    Ok(Structure {
-        name: name.into(),
-        at,
-        purpose: purpose.to_owned(),
-        fields: specs.iter().filter_map(|spec| spec.read(&bytes, at)).collect(),
-    })
-}
 
 /// The structure of an index that holds `offset` of its source.
 ///

@@ -1,85 +1,22 @@
 //! The field tables of section 9 of `docs/formats/hikvision.md`, for `daleel show`: offset, size, meaning and evidence of every field.
 
-use daleel_core::{CivilTime, Evidence, Extent, Field};
-
-/// How a field's bytes are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Show {
-    /// Little-endian number; 1, 2, 4 or 8 bytes.
-    Number,
-    /// Seconds of the recorder's clock.
-    Seconds,
-    /// Seconds and microseconds, 4 bytes each.
-    Stamp,
-    /// Text.
-    Text,
-    /// Bytes only.
-    Bytes,
-}
-
-/// One row of a table.
-#[derive(Clone, Copy, Debug)]
-pub struct Spec {
-    offset: usize,
-    length: usize,
-    name: &'static str,
-    show: Show,
-    evidence: Evidence,
-    meaning: &'static str,
-}
-
 use Evidence::{Confirmed as C, Inferred as I, SingleSource as S, Unknown as U};
-use Show::{Bytes, Number, Seconds, Stamp, Text};
+use daleel_core::{CivilTime, Evidence};
 
-const fn row(
-    offset: usize,
-    length: usize,
-    name: &'static str,
-    show: Show,
-    evidence: Evidence,
-    meaning: &'static str,
-) -> Spec {
-    Spec { offset, length, name, show, evidence, meaning }
-}
+pub use crate::fields::Spec;
+use crate::fields::{
+    Show,
+    Show::{Bytes, Number, Text},
+    number, row,
+};
 
-impl Spec {
-    /// The field in the bytes of its structure, which lies at `at`.
-    pub fn read(&self, bytes: &[u8], at: Extent) -> Option<Field> {
-        let raw = bytes.get(self.offset..self.offset.checked_add(self.length)?)?;
-        Some(Field {
-            name: self.name,
-            at: at.slice(self.offset as u64, self.length as u64)?,
-            raw: raw.to_vec(),
-            value: self.value(raw),
-            meaning: self.meaning.to_owned(),
-            evidence: self.evidence,
-        })
-    }
-
-    fn value(&self, raw: &[u8]) -> String {
-        match self.show {
-            Show::Number => format!("{0} (0x{0:x})", number(raw)),
-            Show::Seconds => time_text(number(raw), 0),
-            Show::Stamp => {
-                let (seconds, rest) = raw.split_at_checked(4).unwrap_or((raw, &[]));
-                time_text(number(seconds), number(rest))
-            }
-            Show::Text => raw
-                .iter()
-                .take_while(|byte| **byte != 0)
-                .flat_map(|byte| std::ascii::escape_default(*byte))
-                .map(char::from)
-                .collect(),
-            Show::Bytes => {
-                raw.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
-            }
-        }
-    }
-}
-
-fn number(raw: &[u8]) -> u64 {
-    raw.iter().rev().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte))
-}
+/// Seconds of the recorder's clock.
+const SECONDS: Show = Show::With(|raw| time_text(number(raw), 0));
+/// Seconds and microseconds, 4 bytes each.
+const STAMP: Show = Show::With(|raw| {
+    let (seconds, rest) = raw.split_at_checked(4).unwrap_or((raw, &[]));
+    time_text(number(seconds), number(rest))
+});
 
 fn time_text(seconds: u64, microseconds: u64) -> String {
     if seconds == 0 {
@@ -114,8 +51,8 @@ pub const SLOT_PURPOSE: &str = "What one channel is writing. Its position is the
 pub const SLOT: &[Spec] = &[
     row(0x00, 2, "file", Number, C, "FFFF when the channel is idle"),
     row(0x02, 2, "segment", Number, C, "record being written"),
-    row(0x04, 4, "start", Seconds, C, "begin of the file's first segment"),
-    row(0x08, 4, "end", Seconds, C, "end of the last closed segment"),
+    row(0x04, 4, "start", SECONDS, C, "begin of the file's first segment"),
+    row(0x08, 4, "end", SECONDS, C, "end of the last closed segment"),
     row(0x0C, 12, "unknown_0c", Bytes, U, "0, 1, 0 on the card seen"),
 ];
 
@@ -128,8 +65,8 @@ pub const FILE: &[Spec] = &[
     row(0x00, 4, "number", Number, C, "equal to its position"),
     row(0x04, 2, "channel", Number, C, "FFFF when never used"),
     row(0x06, 2, "last segment", Number, C, "last valid record, so one less than their number; FFFF for none"),
-    row(0x08, 4, "start", Seconds, C, "begin of the first segment"),
-    row(0x0C, 4, "end", Seconds, C, "end of the last segment"),
+    row(0x08, 4, "start", SECONDS, C, "begin of the first segment"),
+    row(0x0C, 4, "end", SECONDS, C, "end of the last segment"),
     row(0x10, 1, "status", Number, S, "0 normal, 1 protected (dash cams), 2 picture"),
     row(0x11, 1, "unknown_11", Number, U, "0 on the card seen"),
     row(0x12, 2, "locked segments", Number, S, "how many are protected"),
@@ -146,9 +83,9 @@ pub const RECORD: &[Spec] = &[
     row(0x01, 1, "status", Number, S, ""),
     row(0x02, 2, "unknown_02", Bytes, U, "85 01 on the card seen"),
     row(0x04, 4, "resolution", Number, U, "code of picture size and coding; 62h on the card seen"),
-    row(0x08, 8, "start", Stamp, C, "seconds and microseconds"),
-    row(0x10, 8, "end", Stamp, C, "zero while the segment is being written"),
-    row(0x18, 8, "first key frame", Stamp, C, "its time"),
+    row(0x08, 8, "start", STAMP, C, "seconds and microseconds"),
+    row(0x10, 8, "end", STAMP, C, "zero while the segment is being written"),
+    row(0x18, 8, "first key frame", STAMP, C, "its time"),
     row(0x20, 4, "first stamp", Number, C, "stream time of the first key frame, 45 kHz: half its PTS"),
     row(0x24, 4, "last stamp", Number, C, "stream time of the last frame, 45 kHz"),
     row(0x28, 4, "start offset", Number, C, "first byte in the media file, a multiple of 4000h"),
@@ -156,8 +93,8 @@ pub const RECORD: &[Spec] = &[
     row(0x30, 4, "unknown_30", Bytes, S, "the second byte is the frame rate on dash cams"),
     row(0x34, 4, "unknown_34", Bytes, S, "0, or OFNI with some firmware"),
     row(0x38, 8, "info types", Bytes, S, ""),
-    row(0x40, 4, "info start", Seconds, C, "equal to the start"),
-    row(0x44, 4, "info end", Seconds, C, "equal to the end"),
+    row(0x40, 4, "info start", SECONDS, C, "equal to the start"),
+    row(0x44, 4, "info end", SECONDS, C, "equal to the end"),
     row(0x48, 4, "key-frame run, upper", Number, C, "one past the run; runs go downwards from the end of the file"),
     row(0x4C, 4, "key-frame run, lower", Number, C, "its first byte; (upper - lower) / 56 key frames"),
     row(0x50, 16, "unknown_50", Bytes, U, "picture indexes only"),
@@ -175,7 +112,7 @@ pub const RUN: &[Spec] = &[
     row(0x10, 2, "channel", Bytes, S, "one byte at 10h, or both big-endian: the sources differ"),
     row(0x12, 2, "unknown_12", Bytes, U, ""),
     row(0x14, 4, "unknown_14", Number, S, "an offset, or a 45 kHz stamp"),
-    row(0x18, 4, "time", Seconds, C, "of the key frame"),
+    row(0x18, 4, "time", SECONDS, C, "of the key frame"),
     row(0x1C, 4, "unknown_1c", Number, I, "probably microseconds"),
     row(0x20, 4, "unknown_20", Number, U, ""),
     row(0x24, 4, "offset", Number, C, "of the key frame's pack in the media file"),

@@ -3,9 +3,11 @@
 //! Facts: `docs/formats/hikvision.md` section 9.0.
 
 use daleel_core::{Extent, FileTree, FormatError, Structure, TreeFile};
+
+use crate::fields::table;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, little_endian::U32};
 
-use super::{describe, fields, media::split};
+use super::{fields, media::split};
 
 /// Its name.
 const NAME: &str = "info.bin";
@@ -87,7 +89,7 @@ impl Info {
         if !at.contains(offset) {
             return Ok(Vec::new());
         }
-        describe::table(&*self.file.source, NAME, at, fields::INFO_PURPOSE, fields::INFO)
+        table(&*self.file.source, NAME, at, fields::INFO_PURPOSE, fields::INFO)
             .map(|structure| vec![structure])
     }
 }
