@@ -319,7 +319,10 @@ impl Recorder for Disk {
     }
 
     fn facts(&self) -> Vec<(String, String)> {
-        self.index.facts.clone()
+        let mut facts = self.index.facts.clone();
+        let unused = format!("{} (what they held before is not listed)", self.index.unused_blocks);
+        facts.push(("blocks unused since the last initialisation".to_owned(), unused));
+        facts
     }
 
     fn findings(&self) -> &Findings {
