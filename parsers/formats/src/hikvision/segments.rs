@@ -502,3 +502,96 @@ fn is_one_run(a: &KeyFrame, b: &KeyFrame) -> bool {
     let by_date = b.time.millis().saturating_sub(a.time.millis());
     b.follows(a) && b.step_ms(a).is_some_and(|step| step.abs_diff(by_date) <= RUN_SLACK_MS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hikvision::tests::noon;
+
+    fn entry(channel: u32, start: Option<i64>, end: Option<i64>) -> Entry {
+        let at = Extent::new(0, 48);
+        Entry {
+            at,
+            copies: vec![at],
+            channel: Some(channel),
+            start: start.map(noon),
+            end: end.map(noon),
+            raw_start: 0,
+            raw_end: 0,
+            block: 0,
+            state: if start.is_some() { EntryState::Closed } else { EntryState::Open },
+            stale: false,
+            conflict: false,
+            self_conflict: false,
+            reasons: Vec::new(),
+        }
+    }
+
+    /// A key frame every second from `first` ms after noon, time stamps from `pts` ms, without names.
+    fn run(offset: u64, first: i64, count: u64, pts: u64) -> Vec<KeyFrame> {
+        (0..count)
+            .map(|n| KeyFrame {
+                offset: offset + n * 1000,
+                time: noon(0).plus_millis(first + n as i64 * 1000),
+                pts: Some((pts + n * 1000) * 90),
+                channel: None,
+            })
+            .collect()
+    }
+
+    fn places(entries: &[&Entry], keys: &[KeyFrame]) -> Vec<Option<u64>> {
+        place(entries, keys).found.iter().map(|key| key.map(|key| key.offset)).collect()
+    }
+
+    /// the last key frame of one camera may be dated nearer to the next one's start than that one's own first.
+    #[test]
+    fn abutting_cameras_are_divided_where_the_run_begins() {
+        let (a, b) = (entry(3, Some(0), Some(5)), entry(5, Some(5), Some(9)));
+        let keys = [run(0, 50, 6, 0), run(6000, 5800, 4, 900_000)].concat();
+        assert_eq!(places(&[&a, &b], &keys), [Some(0), Some(6000)]);
+    }
+
+    /// Two entries that start in the same second are told apart by where their runs end.
+    #[test]
+    fn equal_starts_are_divided_by_their_ends() {
+        let (a, b) = (entry(2, Some(0), Some(9)), entry(3, Some(0), Some(4)));
+        let keys = [run(0, 300, 9, 0), run(9000, 700, 4, 900_000)].concat();
+        assert_eq!(places(&[&a, &b], &keys), [Some(0), Some(9000)]);
+        assert_eq!(places(&[&b, &a], &keys), [Some(9000), Some(0)]);
+    }
+
+    /// One run that two cameras claim is given once, and the other entry is its rival.
+    #[test]
+    fn footage_claimed_twice_is_given_once() {
+        let (a, b) = (entry(1, Some(0), Some(5)), entry(9, Some(0), Some(5)));
+        let placed = place(&[&a, &b], &run(0, 0, 6, 0));
+        assert_eq!(placed.found.iter().flatten().count(), 1);
+        assert_eq!(placed.rivals.len(), 1);
+    }
+
+    /// What was not closed follows the others, also where the time stamps run on.
+    #[test]
+    fn an_open_entry_follows_the_closed_one() {
+        let (closed, open) = (entry(3, Some(0), Some(5)), entry(5, None, None));
+        let keys = [run(0, 0, 6, 0), run(6000, 65_000, 4, 65_000)].concat();
+        assert_eq!(places(&[&closed, &open], &keys), [Some(0), Some(6000)]);
+    }
+
+    /// A record of the tail index that is lost or wrong does not move a border that the dates show.
+    #[test]
+    fn a_wrong_name_does_not_move_a_border() {
+        let (a, b) = (entry(3, Some(0), Some(5)), entry(5, Some(30), Some(33)));
+        let mut keys = [run(0, 0, 6, 0), run(6000, 30_000, 4, 900_000)].concat();
+        keys[6].channel = Some(3);
+        keys[7].channel = Some(5);
+        assert_eq!(places(&[&a, &b], &keys), [Some(0), Some(6000)]);
+    }
+
+    /// An entry written some key frames after its first begins with its run.
+    #[test]
+    fn an_entry_goes_back_to_the_start_of_its_run() {
+        let (a, b) = (entry(3, Some(0), Some(5)), entry(5, Some(32), Some(36)));
+        let keys = [run(0, 0, 6, 0), run(6000, 30_000, 7, 900_000)].concat();
+        assert_eq!(places(&[&a, &b], &keys), [Some(0), Some(6000)]);
+    }
+}

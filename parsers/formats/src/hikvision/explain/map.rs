@@ -138,7 +138,7 @@ fn fields(shown: &mut Shown<'_>, parsed: &Parsed) {
         }
         Parsed::Device => {
             add(2..4, "company mark", "HK".to_owned(), "", C);
-            add(4..20, "device and channel id", String::new(), "a placeholder where seen", C);
+            add(4..20, "device and channel id", String::new(), "counts up from 0 where seen", C);
         }
         Parsed::Video(video) => {
             add(2..4, "encoder version", format!("{:04X}h", video.encoder), "", C);
