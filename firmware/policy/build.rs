@@ -38,7 +38,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn tables(folder: &Path, source: &mut String) -> Result<()> {
+/// The tables in `folder` as Rust source.
+pub fn tables(folder: &Path, source: &mut String) -> Result<()> {
     let scsi = Table::read(
         folder,
         "policy-scsi.csv",

@@ -330,7 +330,9 @@ impl<D: UsbDevice> HostController for ModelController<D> {
         self.address = 0;
         self.endpoints = None;
         self.uncleared.clear();
-        self.line = Line::Resetting(now.saturating_add(RESET));
+        if self.line != Line::Unplugged {
+            self.line = Line::Resetting(now.saturating_add(RESET));
+        }
     }
 
     fn start_control(&mut self, address: u8, _max_packet: u8, request: &Request, _now: Micros) {

@@ -7,3 +7,4 @@ pub mod usb;
 pub mod usbredir;
 pub mod bridge;
 pub mod bus;
+pub mod host;

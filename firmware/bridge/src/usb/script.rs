@@ -95,6 +95,11 @@ impl Stage {
         })
     }
 
+    /// Without its answer nothing can be imaged.
+    fn is_essential(self) -> bool {
+        matches!(self, Self::Inquiry | Self::Ready | Self::Capacity10 | Self::Capacity16)
+    }
+
     /// Row of the script as a statement numbers it: 50 is row 5a.
     fn row(self) -> u8 {
         match self {
@@ -195,8 +200,8 @@ pub(super) struct Script {
     pub(super) refused16: bool,
     /// READ CAPACITY(10) did not say it all.
     pub(super) more_blocks: bool,
-    /// INQUIRY failed below the level of sense data and was sent again.
-    inquired_again: bool,
+    /// The step in progress failed below the level of sense data and was sent again.
+    again: bool,
     /// A reset of the bridge's own, which the drive may report as a unit attention once.
     after_reset: bool,
     block_limit: u32,
@@ -224,7 +229,7 @@ impl Script {
             started: false,
             refused16: false,
             more_blocks: false,
-            inquired_again: false,
+            again: false,
             after_reset: false,
             block_limit: 0,
             ready_until: None,
@@ -271,7 +276,7 @@ impl Script {
         self.started = false;
         self.refused16 = false;
         self.more_blocks = false;
-        self.inquired_again = false;
+        self.again = false;
         self.ready_until = None;
         self.pause_until = 0;
         self.sent = 0;
@@ -315,10 +320,10 @@ impl Script {
         }
     }
 
-    /// Why a step is not sent any more. INQUIRY has two tries, since without its answer nothing is served.
+    /// Why a step is not sent any more.
     fn broken_by(&self, stage: Stage) -> Option<Fault> {
         let same = |(unit, step, _): &&(u8, Stage, Fault)| *unit == self.unit && *step == stage;
-        let spared = usize::from(stage == Stage::Inquiry);
+        let spared = usize::from(stage.is_essential());
         self.broken.iter().filter(same).nth(spared).map(|(_, _, fault)| *fault)
     }
 
@@ -330,6 +335,7 @@ impl Script {
     /// A step that was run; row 1 is one step for all units. Whatever the drive, the rows fit the report.
     fn record(&mut self, report: &mut Report, outcome: StepOutcome) {
         let times = core::mem::take(&mut self.sent).max(1);
+        self.again = false;
         if let Some(last) = report.steps.last_mut().filter(|_| self.stage == Stage::Inquiry)
             && last.step == Stage::Inquiry.row()
         {
@@ -390,9 +396,15 @@ impl Script {
             Status::Check(sense) => Answer::Sense(sense),
             Status::Fault(fault) => Answer::Fault(fault),
         };
-        let repeated = self.repeats(report, &answer);
+        let repeated = self.is_sent_again(&answer) || self.repeats(report, &answer);
         self.after_reset |= ended.recovered;
         !repeated && self.take_answer(report, &answer, now)
+    }
+
+    /// A step without whose answer nothing can be imaged has a second try after a fault of the transport.
+    fn is_sent_again(&mut self, answer: &Answer<'_>) -> bool {
+        let failed = matches!(answer, Answer::Fault(_)) && self.stage.is_essential();
+        failed && !core::mem::replace(&mut self.again, true)
     }
 
     /// A unit attention of a reset of our own is asked away by the same step again; a medium change begins the script anew. While the unit
@@ -429,10 +441,6 @@ impl Script {
 
     /// Step 1 with the gate of device types (rule 6): the first unit that passes is served.
     fn take_inquiry(&mut self, report: &mut Report, answer: &Answer<'_>) -> bool {
-        let failed = matches!(answer, Answer::Fault(_)) && self.broken_by(Stage::Inquiry).is_none();
-        if failed && !core::mem::replace(&mut self.inquired_again, true) {
-            return false;
-        }
         self.record(report, answer.outcome());
         if let Answer::Data(data) = answer
             && data.len() >= INQUIRY_LEAST

@@ -11,7 +11,7 @@ use super::{
 use crate::capture::Capture;
 
 /// At most this many edits can be made to one drive.
-pub const EDITS_MAX: usize = 46;
+pub const EDITS_MAX: usize = 45;
 /// Room for the bytes presented by one edit: the longest is the whole answer to MODE SENSE(6).
 const PRESENTED: usize = 64;
 
@@ -114,7 +114,7 @@ fn of_inquiry(capture: &Capture) -> impl Iterator<Item = Change<'_>> + '_ {
     });
     let padded = (own.len() < inquiry::SHORTEST).then(|| {
         Change::new("INQUIRY padded to 36 bytes", STANDARD, own.len(), &[]).showing(|out| {
-            (own.len()..inquiry::SHORTEST).for_each(|at| out.byte(inquiry::fill(at)))
+            (own.len()..inquiry::SHORTEST).for_each(|at| out.byte(inquiry::shown_byte(own, at)))
         })
     });
     cleared(&INQUIRY, STANDARD, own).chain(length_edit).chain(descriptors_edit).chain(padded)

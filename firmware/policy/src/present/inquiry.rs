@@ -29,18 +29,17 @@ pub(super) fn additional_length(captured: usize) -> u8 {
         .unwrap_or(u8::MAX)
 }
 
-/// What stands for a byte that the drive did not give: the standard fills its identification with spaces.
-pub(super) fn fill(index: usize) -> u8 {
-    if index < IDENTIFICATION { 0 } else { b' ' }
+/// A byte as shown. Where the drive gave none, the standard's filling stands: spaces in the identification.
+pub(super) fn shown_byte(own: &[u8], index: usize) -> u8 {
+    let fill = if index < IDENTIFICATION { 0 } else { b' ' };
+    let byte = own.get(index).copied().unwrap_or(fill);
+    match index {
+        ADDITIONAL_LENGTH => additional_length(own.len()),
+        _ => shown(&INQUIRY, index, byte),
+    }
 }
 
 pub(super) fn put(capture: &Capture, out: &mut Writer<'_>) {
     let own = capture.inquiry.as_slice();
-    for index in 0..shown_length(own.len()) {
-        let byte = own.get(index).copied().unwrap_or(fill(index));
-        out.byte(match index {
-            ADDITIONAL_LENGTH => additional_length(own.len()),
-            _ => shown(&INQUIRY, index, byte),
-        });
-    }
+    (0..shown_length(own.len())).for_each(|index| out.byte(shown_byte(own, index)));
 }

@@ -31,7 +31,7 @@ fn decoded(program: &str, arguments: &[&str], option: &str, bytes: &[u8]) -> Opt
 fn text(program: &str, output: std::io::Result<std::process::Output>) -> Option<String> {
     let Ok(output) = output else {
         assert!(std::env::var_os("DALEEL_REQUIRE_ORACLES").is_none(), "{program} is missing");
-        writeln!(std::io::stderr(), "SKIPPED: {program} is not installed").unwrap();
+        eprintln!("SKIPPED: {program} is not installed");
         return None;
     };
     Some(String::from_utf8_lossy(&output.stdout).into_owned())

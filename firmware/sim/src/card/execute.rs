@@ -37,26 +37,30 @@ impl Core {
 
     pub(super) fn execute(&mut self, index: u8, argument: u32) {
         if self.sending.is_some() && !matches!(index, 0 | 12) {
-            self.counts.count(index, false);
-            self.respond(ILLEGAL, &[]);
+            self.illegal();
             return;
         }
         let application = std::mem::take(&mut self.awaits_application)
             && matches!(index, 6 | 13..=16 | 18 | 22 | 23 | 25 | 26 | 38 | 41..=49 | 51);
-        self.counts.count(index, application);
         if self.is_refused(index, application) {
-            self.respond(ILLEGAL, &[]);
-        } else if application {
+            return self.illegal();
+        }
+        self.counts.count(index, application);
+        if application {
             self.execute_application(index, argument);
         } else {
             self.execute_plain(index, argument);
         }
     }
 
+    fn illegal(&mut self) {
+        self.counts.illegal = self.counts.illegal.saturating_add(1);
+        self.respond(ILLEGAL, &[]);
+    }
+
     /// Commands that are illegal in the card's state (SD specification, 4.3.7 and 7.2.1): a card that is not initialised knows few, a
     /// locked one those of class 0 and the lock command.
     fn is_refused(&self, index: u8, application: bool) -> bool {
-        let eager = self.config.as_ref().is_some_and(|config| config.eager);
         let early = if application {
             index == 41
         } else {
@@ -67,7 +71,7 @@ impl Core {
         } else {
             matches!(index, 0 | 1 | 8..=10 | 12 | 13 | 16 | 42 | 55 | 58 | 59)
         };
-        (self.idle && !eager && !early) || (self.locked && !open)
+        (self.idle && !early) || (self.locked && !open)
     }
 
     fn execute_plain(&mut self, index: u8, argument: u32) {
@@ -216,7 +220,7 @@ impl Core {
                 self.scribble(index, argument);
                 self.respond(0, &[]);
             }
-            _ => self.respond(ILLEGAL, &[]),
+            _ => self.illegal(),
         }
     }
 

@@ -83,8 +83,6 @@ pub struct CardConfig {
     pub locked: bool,
     /// ACMD41 before the card is ready.
     pub slow_start: u32,
-    /// Obeys commands of all classes before it is initialised, which no real card should.
-    pub eager: bool,
     /// Answers ACMD51 and ACMD13 with illegal command.
     pub without_status: bool,
     /// Bytes of busy after CMD12.
@@ -106,7 +104,6 @@ impl CardConfig {
             crc: CrcBehaviour::Honest,
             locked: false,
             slow_start: 3,
-            eager: false,
             without_status: false,
             busy_after_stop: 5,
             access_bytes: 4,

@@ -22,10 +22,12 @@ pub(super) const PARAMETER_ERROR: u8 = 0x40;
 /// What the card took and did since the model was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Commands with a CRC that the card did not find wrong, by index.
+    /// Commands that the card carried out or answered with an error of their argument, by index.
     pub commands: [u32; 64],
     /// The same for application commands.
     pub applications: [u32; 64],
+    /// Commands that were illegal in the card's state.
+    pub illegal: u32,
     /// Commands answered with a CRC error.
     pub crc_errors: u32,
     /// Blocks of data that it sent from its memory.
@@ -43,6 +45,7 @@ impl Default for Counts {
         Self {
             commands: [0; 64],
             applications: [0; 64],
+            illegal: 0,
             crc_errors: 0,
             blocks_sent: 0,
             write_tokens: 0,
@@ -254,11 +257,11 @@ impl Core {
 
     /// The byte on the card's line: what is waiting, or more of an endless read.
     fn next_out(&mut self) -> u8 {
-        if self.out.is_empty() {
-            if let Some(lba) = self.sending {
-                self.sending = Some(lba.wrapping_add(1));
-                self.send_block(lba);
-            }
+        if self.out.is_empty()
+            && let Some(lba) = self.sending
+        {
+            self.sending = Some(lba.wrapping_add(1));
+            self.send_block(lba);
         }
         self.out.pop_front().unwrap_or(0xFF)
     }

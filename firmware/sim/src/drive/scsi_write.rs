@@ -145,8 +145,9 @@ impl ModelDrive {
         let targets = size(be(data, 2, 2));
         let segments = data.get(targets.saturating_add(16)..).unwrap_or_default();
         for segment in segments.chunks_exact(28).filter(|segment| u8_at(segment, 0) == 0x02) {
-            let blocks = be(segment, 10, 2);
-            let content = self.peek(be(segment, 12, 8), blocks);
+            let (blocks, from) = (be(segment, 10, 2), be(segment, 12, 8));
+            self.check_range(from, blocks)?;
+            let content = self.peek(from, blocks);
             self.write_blocks((be(segment, 20, 8), blocks), &content)?;
         }
         done()

@@ -314,15 +314,11 @@ impl ModelUsbDrive {
         let wanted = if direction == Direction::In { cbw.length() } else { 0 };
         let mismatch = data.len() > wanted;
         data.truncate(wanted);
+        let sent = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let mut residue = match direction {
-            Direction::Out => {
-                if failed {
-                    cbw.length
-                } else {
-                    0
-                }
-            }
-            _ => cbw.length.saturating_sub(u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            Direction::Out if failed => cbw.length,
+            Direction::Out => 0,
+            Direction::None | Direction::In => cbw.length.saturating_sub(sent),
         };
         if let Some(FaultKind::ShortData(missing)) = cbw.fault {
             data.truncate(data.len().saturating_sub(missing));

@@ -109,8 +109,10 @@ fn the_usb_part_of_the_script() {
     let serial = R::StringDescriptor { index: 3, language: 0x0409 };
     let configuration = rig.side.host().requests().get(4).copied().expect("the configuration");
     let R::ConfigurationDescriptor { length } = configuration else { panic!("{configuration:?}") };
+    let (enumeration, rest) = rig.side.host().requests().split_at(9);
+    assert!(rest.iter().all(|request| *request == R::ClearHalt { endpoint: 0x81 }), "{rest:?}");
     assert_eq!(
-        rig.side.host().requests(),
+        enumeration,
         [
             R::DeviceDescriptor { length: 8 },
             R::SetAddress(1),
