@@ -112,7 +112,7 @@ install() {
     if ! debian_compiler_present; then
         say "installing Debian's compiler"
         apt_get update
-        apt_get install --yes --no-install-recommends rustc-web cargo-web rust-web-src lld
+        apt_get install --yes --no-install-recommends rustc-web cargo-web rust-web-src lld ca-certificates
         debian_compiler_present || die "Debian's compiler is older than 1.$MINOR_FLOOR"
     fi
     # Debian's compiler asks for a linker named rust-lld, which Debian has under the name lld.

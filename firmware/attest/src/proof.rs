@@ -162,12 +162,7 @@ pub fn check_consistency(
 }
 
 /// Both roots as the proof makes them.
-fn recompute(
-    old: u64,
-    old_root: &Digest,
-    new: u64,
-    proof: &[Digest],
-) -> Option<(Digest, Digest)> {
+fn recompute(old: u64, old_root: &Digest, new: u64, proof: &[Digest]) -> Option<(Digest, Digest)> {
     let mut proof = proof.iter();
     let skipped = old.trailing_zeros();
     let mut at = old.checked_sub(1)?.checked_shr(skipped)?;

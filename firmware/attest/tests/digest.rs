@@ -1,4 +1,6 @@
 //! The hash engine and the test that decides whether a board takes a hardware one.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 use proptest::prelude::*;
 use wb_attest::digest::{Engine, HashEngine, Slot, Software, known_answer_test};

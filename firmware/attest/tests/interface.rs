@@ -1,4 +1,6 @@
 //! The byte layouts of the bridge's own interface, against the published tables.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 use hex_literal::hex;
 use proptest::prelude::*;
@@ -101,8 +103,7 @@ fn info_is_parsed_strictly() {
     assert_eq!(with(10, 0), Err(InfoError::Protection));
     assert_eq!(with(10, 3), Err(InfoError::Protection));
     assert_eq!(with(7, 0x06), Err(InfoError::Protection));
-    let keyless =
-        Info { flags: 0, protection: None, public_key: [0; 32], ..info() };
+    let keyless = Info { flags: 0, protection: None, public_key: [0; 32], ..info() };
     assert_eq!(Info::parse(&keyless.to_bytes()), Ok(keyless));
     let half = Info { flags: 0, protection: None, ..info() };
     assert_eq!(Info::parse(&half.to_bytes()), Err(InfoError::Protection));

@@ -1,4 +1,6 @@
 //! The device key: seed, names, key page, entropy tests; Ed25519 against RFC 8032.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 use hex_literal::hex;
 use proptest::prelude::*;
@@ -206,11 +208,9 @@ fn a_leaning_source_gives_alarm() {
 /// the repetition cutoffs 1 + 20 / H (SP 800-90B), computed here from the definition.
 #[test]
 fn the_cutoffs_are_those_of_the_standard() {
-    for (cutoffs, entropy) in [
-        (Cutoffs::HALF_BIT, 0.5_f64),
-        (Cutoffs::BIT_PER_BYTE, 1.0),
-        (Cutoffs::HALF_PER_BYTE, 4.0),
-    ] {
+    for (cutoffs, entropy) in
+        [(Cutoffs::HALF_BIT, 0.5_f64), (Cutoffs::BIT_PER_BYTE, 1.0), (Cutoffs::HALF_PER_BYTE, 4.0)]
+    {
         assert_eq!(cutoffs.repetition, 1 + (20.0 / entropy).ceil() as u32);
         // ln of C(n, k) p^k (1 - p)^(n - k), summed from the top to keep the small tail exact.
         let (n, p) = (f64::from(cutoffs.window), (-entropy).exp2());

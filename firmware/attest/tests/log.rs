@@ -1,4 +1,6 @@
 //! The digest log against RFC 6962 written down as it stands there.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 use hex_literal::hex;
 use proptest::prelude::*;

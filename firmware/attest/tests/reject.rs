@@ -1,4 +1,6 @@
 //! nothing but the statement that was signed, for this session, is taken.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 mod common;
 

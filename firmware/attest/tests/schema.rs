@@ -1,4 +1,6 @@
 //! The CDDL and the code name the same keys.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 use std::path::Path;
 use wb_attest::KEY_COPY_NOTICE;
@@ -50,7 +52,8 @@ fn keys_ascend() {
             .iter()
             .map(|(key, _)| {
                 let mut out = [0; 16];
-                let mut encoder = minicbor::Encoder::new(minicbor::encode::write::Cursor::new(&mut out[..]));
+                let mut encoder =
+                    minicbor::Encoder::new(minicbor::encode::write::Cursor::new(&mut out[..]));
                 encoder.i64(*key).unwrap();
                 let len = encoder.writer().position();
                 out[..len].to_vec()

@@ -1,4 +1,6 @@
 //! The statement as independent readers see it: `coset`, `ciborium`, OpenSSL.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::float_arithmetic)]
 
 mod common;
 
@@ -10,9 +12,9 @@ use std::path::Path;
 use std::process::Command as Process;
 use wb_attest::key::key_id;
 use wb_attest::statement::{
-    Bounds, Card, Claims, Counter, Edit, Emission, Error, ErrorExtent, Extent, HEADER_MAX, Layer,
-    List, MAX_STATEMENT, Medium, NotRun, Refusal, RefusalKind, Scsi, Skip, Source, Step,
-    StepOutcome, encode, encoded_len, list_digest, public_key,
+    Bounds, Card, Claims, Counter, Edit, Emission, Error, ErrorExtent, Extent, Layer, List,
+    MAX_STATEMENT, Medium, NotRun, Refusal, RefusalKind, Scsi, Skip, Source, Step, StepOutcome,
+    encode, encoded_len, list_digest, public_key,
 };
 use wb_attest::verify::{Signed, pem};
 use wb_attest::{Digest, sha256, statement};
@@ -181,8 +183,7 @@ fn long_names_are_cut() {
     let bytes = sign(&claims, &Bounds::LARGE);
     let signed = Signed::parse(&bytes).unwrap();
     let statement::Asked::Value(_) = signed.unverified().drive.native_max else { panic!() };
-    let wb_attest::verify::Medium::Usb { usb, scsi, .. } = &signed.unverified().drive.medium
-    else {
+    let wb_attest::verify::Medium::Usb { usb, scsi, .. } = &signed.unverified().drive.medium else {
         panic!()
     };
     assert_eq!((usb.serial.len, usb.serial.first.len()), (257, 256));
@@ -210,7 +211,10 @@ fn a_card_is_stated() {
     });
     let signed = Signed::parse(&sign(&claims, &Bounds::SMALL)).unwrap();
     let wb_attest::verify::Medium::Card(card) = &signed.unverified().drive.medium else { panic!() };
-    assert_eq!((card.cid, card.csd, card.scr, card.spi_crc), ([1; 16], [2; 16], Some([3; 8]), true));
+    assert_eq!(
+        (card.cid, card.csd, card.scr, card.spi_crc),
+        ([1; 16], [2; 16], Some([3; 8]), true)
+    );
     assert_eq!(card.sd_status.as_ref().unwrap().first, status);
 }
 
@@ -225,12 +229,8 @@ impl Longest {
     fn new() -> Self {
         let all = answers(u64::MAX / 8, u64::MAX / 8, u64::MAX / 8, u64::MAX / 8, u64::MAX / 8);
         let command = statement::Command { layer: Layer::Other, code: 0xFF, sub: 0xFFFF };
-        let refusal = Refusal {
-            uptime_us: u64::MAX,
-            kind: RefusalKind::Fld,
-            cdb: [0xFF; 16],
-            cdb_len: 16,
-        };
+        let refusal =
+            Refusal { uptime_us: u64::MAX, kind: RefusalKind::Fld, cdb: [0xFF; 16], cdb_len: 16 };
         let extent = Extent { lba: u64::MAX, blocks: u64::MAX };
         let mut sample = Sample::new();
         let outcome = StepOutcome::Sense([1; 32]);
@@ -291,7 +291,6 @@ fn no_statement_is_too_long() {
     assert!(large <= MAX_STATEMENT - 512, "{large}");
     assert!(small <= 32_768 - 512, "{small}");
     assert!(encoded_len(&plain.claims(), &Bounds::LARGE).unwrap() < 4096);
-    const { assert!(HEADER_MAX < 256) }
 }
 
 fn shell(dir: &Path, command: &str) -> (bool, String) {
@@ -399,7 +398,11 @@ fn sources_and_slices_are_the_same() {
         claims.coverage.extents = List::source(&slice);
         assert_eq!(sign(&claims, &bounds), expected);
     }
-    assert_eq!(format!("{:?}", List::slice(&[scsi(1, 2)])), "[Command { layer: Scsi, code: 1, sub: 2 }]");
+    assert_eq!(
+        format!("{:?}", List::slice(&[scsi(1, 2)])),
+        "[Command { layer: Scsi, code: 1, sub: 2 }]"
+    );
 }
 
-const FROZEN: (usize, &str) = (0, "");
+const FROZEN: (usize, &str) =
+    (1274, "5a65595179f9362d36719f52069c22956f2f3c4d8186e33c9e64dcb2275a2502");

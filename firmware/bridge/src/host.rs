@@ -134,7 +134,7 @@ pub enum PipeFault {
 pub enum Into {
     /// A slot's buffer.
     Slot(Slot),
-    /// The buffer for a status wrapper, 13 bytes and room to see that a device sends more.
+    /// The buffer for a status wrapper and for sense data: at least 32 bytes, so that it shows when a device sends more.
     Status,
 }
 
@@ -189,6 +189,6 @@ pub trait HostController {
     /// Takes the transfer in progress off the bus.
     fn cancel(&mut self);
 
-    /// What the last bulk-IN transfers into a place brought, from its beginning.
+    /// What the last bulk-IN transfer into a place brought, also what came before a stall ended it.
     fn data(&self, from: Into) -> &[u8];
 }

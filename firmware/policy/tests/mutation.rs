@@ -1,5 +1,6 @@
 //! Changed tables: every DENY row turned into an allowing one and every guard left out is seen by the classifier, and no such
 //! row makes it send anything (policy 9.6, D-08, B1 to B6).
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)] // a wrong answer has to fail
 
 #[path = "oracle/mod.rs"]
 mod oracle;

@@ -202,7 +202,8 @@ impl<D: UsbDevice> ModelController<D> {
             return Ok(0);
         }
         let limit = usize::from(request.data_in());
-        let answer = self.device.control(request.setup(), &[]).map_err(|usb::Stall| PipeFault::Stall)?;
+        let answer =
+            self.device.control(request.setup(), &[]).map_err(|usb::Stall| PipeFault::Stall)?;
         if answer.len() > limit {
             return Err(PipeFault::Error);
         }
@@ -268,11 +269,7 @@ impl<D: UsbDevice> ModelController<D> {
         }
     }
 
-    fn spoil(
-        &mut self,
-        fault: Injected,
-        transfer: &Transfer,
-    ) -> Option<Result<usize, PipeFault>> {
+    fn spoil(&mut self, fault: Injected, transfer: &Transfer) -> Option<Result<usize, PipeFault>> {
         match fault {
             Injected::Stall => Some(Err(PipeFault::Stall)),
             Injected::TimedOut => Some(Err(PipeFault::TimedOut)),

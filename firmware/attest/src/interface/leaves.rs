@@ -50,11 +50,8 @@ impl<'b> Leaves<'b> {
         if counted != Ok(entries.len()) || !surplus.is_empty() {
             return Err(LeavesError::Length);
         }
-        let leaves = Self {
-            first: u64::from_be_bytes(*first),
-            lost: u32::from_be_bytes(*lost),
-            entries,
-        };
+        let leaves =
+            Self { first: u64::from_be_bytes(*first), lost: u32::from_be_bytes(*lost), entries };
         let mut seq = Some(leaves.first);
         for entry in leaves.entries() {
             if Some(entry.seq) != seq {

@@ -469,7 +469,8 @@ pub struct Command {
 /// Commands the bridge sent on its own (published policy, sections 3.2 and 7.3).
 #[derive(Debug, Clone, Copy)]
 pub struct Originated<'a> {
-    /// Commands the bridge sent on its own since power-up of the drive, repetitions included.
+    /// Commands the bridge sent on its own since attach: the script with its repetitions, and sense
+    /// after a failed read. Control requests of the USB part are not among them.
     pub total: u64,
     /// The steps that were run, in their order.
     pub steps: List<'a, Step>,

@@ -11,8 +11,6 @@ use crate::Digest;
 pub const MAX_STATEMENT: usize = 65_535;
 /// Bytes of an Ed25519 signature.
 pub const SIGNATURE: usize = 64;
-/// Bytes of a statement that are not its payload, at most.
-pub const HEADER_MAX: usize = PREFIX + 3 + TRAILER;
 
 /// Tag 18, array of four.
 const OPENING: [u8; 2] = [0xD2, 0x84];

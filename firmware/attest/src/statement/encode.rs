@@ -39,16 +39,11 @@ pub fn encoded_len(claims: &Claims<'_>, bounds: &Bounds) -> Result<usize, Error>
 ///
 /// # Errors
 /// [`Error`]; the buffer's content is worthless then.
-pub fn encode(
-    claims: &Claims<'_>,
-    bounds: &Bounds,
-    buffer: &mut [u8],
-) -> Result<Unsigned, Error> {
+pub fn encode(claims: &Claims<'_>, bounds: &Bounds, buffer: &mut [u8]) -> Result<Unsigned, Error> {
     let unsigned = Unsigned::new(payload_len(claims, bounds)?).ok_or(Error::TooLong)?;
     let needed = unsigned.len();
-    let payload = unsigned
-        .frame(&claims.device.key_id, buffer)
-        .ok_or(Error::BufferTooSmall { needed })?;
+    let payload =
+        unsigned.frame(&claims.device.key_id, buffer).ok_or(Error::BufferTooSmall { needed })?;
     let mut sink = Fill::new(payload);
     let mut out = Cbor::new(&mut sink);
     payload_to(&mut out, claims, bounds);

@@ -19,7 +19,7 @@ pub use claims::{
     Medium, NotRun, Originated, Protection, Refusal, RefusalKind, Refusals, Scsi, Session, Skip,
     Step, StepOutcome, Usb, profile,
 };
-pub use cose::{FormError, HEADER_MAX, MAX_STATEMENT, SIGNATURE, Unsigned};
+pub use cose::{FormError, MAX_STATEMENT, SIGNATURE, Unsigned};
 pub use encode::{Error, Item, encode, encoded_len, list_digest};
 pub use list::{Bounds, Items, List, Source};
 pub use sign::{Changed, Signer, public_key, sign_in_chunks};

@@ -54,7 +54,7 @@ pub enum Finding {
     EmittedSum,
     /// The refused commands do not fit the counters, or not the number of those kept.
     RefusalCount,
-    /// The commands of the attach script do not add up.
+    /// The commands of the attach script are more than the bridge sent on its own.
     Originated,
     /// Extents are empty, out of order, behind the capacity, or not as many blocks as stated.
     Coverage,
@@ -77,7 +77,7 @@ impl fmt::Display for Finding {
             Self::BulkOut => "bytes sent to the drive are not 31 for each command block",
             Self::EmittedSum => "the emitted commands do not add up to the command blocks",
             Self::RefusalCount => "the refused commands do not fit the counters",
-            Self::Originated => "the commands of the attach script do not add up",
+            Self::Originated => "the attach script is longer than what the bridge sent on its own",
             Self::Coverage => "the extents read do not fit the drive or their sum",
             Self::Log => "the figures of the digest log do not fit",
         };
@@ -164,10 +164,13 @@ impl Statement {
             && length(&refusals.last) == last
     }
 
+    /// The commands of the script are among those the bridge sent on its own; sense after a failed
+    /// read is not in the script, and control requests are no commands.
     fn originated_fits(&self) -> bool {
-        let times = self.originated.steps.first.iter().map(|step| u64::from(step.times));
-        let sum = times.fold(0, u64::saturating_add);
-        at_least(&self.originated.steps, self.originated.total, sum)
+        let steps = self.originated.steps.first.iter();
+        let commands = steps.filter(|step| step.command.layer != Layer::UsbControl);
+        let sum = commands.map(|step| u64::from(step.times)).fold(0, u64::saturating_add);
+        sum <= self.originated.total
     }
 
     fn coverage_fits(&self) -> bool {
@@ -271,9 +274,8 @@ impl Emitted {
 
     fn adds_up(&self) -> bool {
         let commands = &self.commands.first;
-        let blocks = commands.iter().filter(|row| {
-            matches!(row.command.layer, Layer::Scsi | Layer::Ata)
-        });
+        let blocks =
+            commands.iter().filter(|row| matches!(row.command.layer, Layer::Scsi | Layer::Ata));
         let sum = blocks.map(|row| row.count).fold(0, u64::saturating_add);
         at_least(&self.commands, self.cbws, sum)
             && commands.iter().all(|row| row.at_start <= row.count)

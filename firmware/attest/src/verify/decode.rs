@@ -9,7 +9,7 @@ use super::value::{self, Value};
 use crate::digest::Engine;
 use crate::statement::keys;
 use crate::statement::{
-    Answers, Asked, Audit, Command, Counter, EndReason, Emission, ErrorExtent, Extent, Kind, Layer,
+    Answers, Asked, Audit, Command, Counter, Emission, EndReason, ErrorExtent, Extent, Kind, Layer,
     NotRun, Protection, Refusal, RefusalKind, Session, Skip, Step, StepOutcome,
 };
 use std::string::{String, ToString as _};

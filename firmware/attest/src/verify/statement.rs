@@ -59,7 +59,11 @@ impl Signed {
     /// [`Reject`].
     pub fn from_files(cbor: &[u8], tbs: &[u8], sig: &[u8]) -> Result<Self, Reject> {
         let signed = Self::parse(cbor)?;
-        if signed.tbs() == tbs && signed.signature == *sig { Ok(signed) } else { Err(Reject::Files) }
+        if signed.tbs() == tbs && signed.signature == *sig {
+            Ok(signed)
+        } else {
+            Err(Reject::Files)
+        }
     }
 
     /// The whole message: `NAME.cbor`.
@@ -221,6 +225,7 @@ pub struct Drive {
 }
 
 /// The identity, by the way the drive is attached.
+#[allow(clippy::large_enum_variant)] // one in a statement
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 pub enum Medium {

@@ -1,5 +1,5 @@
 //! A session with everything in it, as test material.
-#![allow(dead_code)] // each test program uses a part of it
+#![allow(dead_code, clippy::print_stdout)] // each test program uses a part of it; skipping is said aloud
 
 use wb_attest::Digest;
 use wb_attest::digest::Engine;
@@ -110,11 +110,7 @@ impl Sample {
                     answers: answers(5000, 1, 0, 0, 2),
                     at_start: answers(12, 0, 0, 0, 0),
                 },
-                Counter {
-                    command: scsi(0x2A, 0),
-                    answers: answers(0, 0, 2, 0, 0),
-                    at_start: none,
-                },
+                Counter { command: scsi(0x2A, 0), answers: answers(0, 0, 2, 0, 0), at_start: none },
             ],
             commands: vec![
                 Emission { command: scsi(0x00, 0), count: 3, at_start: 3 },
@@ -246,22 +242,24 @@ impl Sample {
                 abandoned: 4,
                 lost_ranges: List::slice(&self.lost),
             },
-            edits: List::slice(const {
-                &[
-                    Edit {
-                        command: Command { layer: Layer::Scsi, code: 0x12, sub: 0 },
-                        offset: 3,
-                        original: &[0x12],
-                        presented: &[0x02],
-                    },
-                    Edit {
-                        command: Command { layer: Layer::Scsi, code: 0x12, sub: 0 },
-                        offset: 58,
-                        original: &[0x55; 40],
-                        presented: &[],
-                    },
-                ]
-            }),
+            edits: List::slice(
+                const {
+                    &[
+                        Edit {
+                            command: Command { layer: Layer::Scsi, code: 0x12, sub: 0 },
+                            offset: 3,
+                            original: &[0x12],
+                            presented: &[0x02],
+                        },
+                        Edit {
+                            command: Command { layer: Layer::Scsi, code: 0x12, sub: 0 },
+                            offset: 58,
+                            original: &[0x55; 40],
+                            presented: &[],
+                        },
+                    ]
+                },
+            ),
             audit: Audit { head: [0xAA; 32], seq: 812 },
         }
     }
@@ -288,7 +286,8 @@ pub fn sign_payload(payload: &[u8]) -> Vec<u8> {
     };
     let body = [head(payload.len()), payload.to_vec()].concat();
     let protected = [head(protected.len()), protected].concat();
-    let tbs = [b"\x84\x6ASignature1".to_vec(), protected.clone(), vec![0x40], body.clone()].concat();
+    let tbs =
+        [b"\x84\x6ASignature1".to_vec(), protected.clone(), vec![0x40], body.clone()].concat();
     let signature = signer().sign_in_chunks(|take| take(&tbs)).unwrap();
     [vec![0xD2, 0x84], protected, vec![0xA0], body, vec![0x58, 64], signature.to_vec()].concat()
 }

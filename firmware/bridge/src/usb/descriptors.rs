@@ -298,8 +298,11 @@ impl Setting {
     }
 }
 
-/// The next descriptor and what follows it; `None` at the end.
-fn next(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Unfit> {
+/// A descriptor, and what follows it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
+/// The next descriptor; `None` at the end.
+fn next(bytes: &[u8]) -> Result<Option<Split<'_>>, Unfit> {
     let Some(&length) = bytes.first() else { return Ok(None) };
     if length < 2 {
         return Err(Unfit::Malformed);

@@ -273,10 +273,8 @@ impl Enumeration {
         if !chosen.has_alternates {
             return self.ask_max_lun(wire, now);
         }
-        let request = Request::SetInterface {
-            interface: chosen.interface,
-            alternate: chosen.alternate,
-        };
+        let request =
+            Request::SetInterface { interface: chosen.interface, alternate: chosen.alternate };
         self.ask(wire, Phase::SetInterface, &request, now);
         Ok(())
     }

@@ -79,7 +79,7 @@ enum State {
     Debounce(Micros),
     Resetting(Micros),
     Settling(Speed, Micros),
-    Enumerating(Enumeration),
+    Enumerating,
     Script(Option<Running>),
     Ready,
     Busy(Running),
@@ -93,6 +93,7 @@ pub struct UsbDrive<H> {
     wire: Wire<H>,
     settings: Settings,
     state: State,
+    enumeration: Enumeration,
     transport: Option<Transport>,
     script: Script,
     script_slot: Slot,
@@ -115,6 +116,7 @@ impl<H: HostController> UsbDrive<H> {
             wire: Wire::new(host),
             settings,
             state: State::Empty,
+            enumeration: Enumeration::new(Speed::Full),
             transport: None,
             script: Script::new(settings.profiles.ident),
             script_slot: Slot::A,
@@ -251,9 +253,10 @@ impl<H: HostController> UsbDrive<H> {
             State::Resetting(until) if now >= until => self.attempt_failed(port, now),
             State::Settling(speed, until) if now >= until => {
                 self.controls_before = self.wire.emitted.controls;
-                self.state = State::Enumerating(Enumeration::new(speed));
+                self.enumeration = Enumeration::new(speed);
+                self.state = State::Enumerating;
             }
-            State::Enumerating(_) => self.enumerate(port, now),
+            State::Enumerating => self.enumerate(port, now),
             State::Script(None) => self.next_step(port, now),
             State::Script(Some(_)) => self.poll_step(port, now),
             State::Busy(_) => self.poll_command(now),
@@ -268,9 +271,8 @@ impl<H: HostController> UsbDrive<H> {
     }
 
     fn enumerate(&mut self, port: Port, now: Micros) {
-        let State::Enumerating(enumeration) = &mut self.state else { return };
-        let Some(outcome) = enumeration.poll(&mut self.wire, now) else { return };
-        let identity = enumeration.identity();
+        let Some(outcome) = self.enumeration.poll(&mut self.wire, now) else { return };
+        let identity = self.enumeration.identity();
         match outcome {
             Ok(link) => self.enumerated(link, identity),
             Err(Failure::Again) => {
@@ -423,9 +425,7 @@ impl<H: HostController> UsbDrive<H> {
     /// What a command says about the medium (5.5). Without data, so that its slot is free for the script.
     fn medium_after(&self, command: &DownCommand, completion: &Completion) -> Medium {
         match &completion.status {
-            Status::Good
-                if *command == DownCommand::TestUnitReady && !self.script.is_ready() =>
-            {
+            Status::Good if *command == DownCommand::TestUnitReady && !self.script.is_ready() => {
                 Medium::Arrived
             }
             Status::Check(sense) => {

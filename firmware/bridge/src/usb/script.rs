@@ -251,7 +251,7 @@ impl Script {
         self.kept_steps = report.steps.len();
         // The port was reset before an attach; a medium change brings its own unit attention.
         self.after_reset = true;
-        self.from_unit(report, 0);
+        self.begin_unit(report, 0);
     }
 
     /// Whether the unit was ready when it was captured.
@@ -269,7 +269,7 @@ impl Script {
         self.broken.clear();
     }
 
-    fn from_unit(&mut self, report: &mut Report, unit: u8) {
+    fn begin_unit(&mut self, report: &mut Report, unit: u8) {
         self.unit = unit;
         self.stage = Stage::Inquiry;
         self.ready = false;
@@ -421,7 +421,7 @@ impl Script {
             self.restarts = self.restarts.saturating_add(1);
             report.steps.truncate(self.kept_steps);
             report.not_run.clear();
-            self.from_unit(report, 0);
+            self.begin_unit(report, 0);
             return true;
         }
         false
@@ -456,7 +456,7 @@ impl Script {
             self.stage = Stage::End;
             return true;
         }
-        self.from_unit(report, next);
+        self.begin_unit(report, next);
         false
     }
 
@@ -485,7 +485,8 @@ impl Script {
 }
 
 fn inquiry(length: u8) -> Plan {
-    InquiryBytes::new(length).map_or(Plan::Absent, |length| Plan::Send(DownCommand::Inquiry(length)))
+    InquiryBytes::new(length)
+        .map_or(Plan::Absent, |length| Plan::Send(DownCommand::Inquiry(length)))
 }
 
 /// Step 2: as many bytes as the drive says it has, where those are more than 36.

@@ -217,8 +217,8 @@ fn take_capacity16(capture: &mut Capture, answer: &Answer<'_>, block_limit: u32)
 
 fn take_identify(script: &mut Script, stage: Stage, capture: &mut Capture, answer: &Answer<'_>) {
     let code = failure(answer);
-    script.refused16 = stage == Stage::Identify16
-        && answer.code().is_some_and(|code| code.key == 0x5);
+    script.refused16 =
+        stage == Stage::Identify16 && answer.code().is_some_and(|code| code.key == 0x5);
     capture.identify = match answer {
         Answer::Data(data) => match <[u8; 512]>::try_from(*data).map(IdentifyData) {
             Ok(data) if data.is_valid() => Identify::Valid(data),

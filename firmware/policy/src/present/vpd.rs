@@ -113,7 +113,9 @@ pub(super) fn put(capture: &Capture, page: u8, ident: bool, out: &mut Writer<'_>
     }
     if page == SUPPORTED {
         let count = u8::try_from(offered(capture, ident).count()).unwrap_or(u8::MAX);
-        out.bytes(&[capture.device_type(), page, 0, count]);
+        let own = of_drive(capture, page).and_then(|own| own.bytes.first().copied());
+        let first = own.map_or(capture.device_type(), |own| fields::shown(&VPD_QUALIFIER, 0, own));
+        out.bytes(&[first, page, 0, count]);
         offered(capture, ident).for_each(|page| out.byte(page));
         return;
     }

@@ -2,7 +2,7 @@
 //!
 //! Field positions are written down again from the standards, as (byte, shift, mask). What the crate refuses beyond the tables (a wrong command
 //! length, a page the drive does not have) is written down again as well.
-#![allow(dead_code, clippy::arithmetic_side_effects)]
+#![allow(dead_code, clippy::cast_possible_truncation)]
 
 use std::collections::BTreeMap;
 

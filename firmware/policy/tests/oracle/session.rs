@@ -1,5 +1,5 @@
 //! Sessions for the tests: a drive that announces everything, and what is taken away from it.
-#![allow(dead_code, clippy::arithmetic_side_effects)]
+#![allow(dead_code)]
 
 use wb_policy::{
     capture::{Asked, Bytes, Capture, Identify, IdentifyData, Kind},

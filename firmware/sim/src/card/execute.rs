@@ -128,9 +128,8 @@ impl Core {
         }
         self.sending = None;
         self.out.clear();
-        let busy = self.config.as_ref().map_or(0, |config| config.busy_after_stop);
-        let busy = vec![0; usize::try_from(busy).unwrap_or(0)];
-        self.respond(0, &busy);
+        self.busy = self.config.as_ref().map_or(0, |config| config.busy_after_stop);
+        self.respond(0, &[]);
         // The stuff byte, which must not be taken for a response.
         self.out.push_front(0x3F);
     }

@@ -103,6 +103,8 @@ pub(super) struct Core {
     /// Next block of a read of several blocks.
     pub(super) sending: Option<u64>,
     pub(super) intake: Intake,
+    /// Bytes for which it goes on to be busy, selected or not.
+    pub(super) busy: u32,
     pub(super) block_length: u32,
     pub(super) status: u8,
     pub(super) erase: (Option<u64>, Option<u64>),
@@ -138,6 +140,7 @@ impl Core {
             out: VecDeque::new(),
             sending: None,
             intake: Intake::None,
+            busy: 0,
             block_length: 512,
             status: 0,
             erase: (None, None),
@@ -193,6 +196,7 @@ impl Core {
         self.out.clear();
         self.sending = None;
         self.intake = Intake::None;
+        self.busy = 0;
         self.block_length = 512;
         self.status = 0;
         self.erase = (None, None);
@@ -245,6 +249,10 @@ impl Core {
     fn turn(&mut self, heard: u8) -> u8 {
         if self.config.is_none() || self.mode == Mode::Off || self.silent {
             return 0xFF;
+        }
+        if self.out.is_empty() && self.busy > 0 {
+            self.busy = self.busy.saturating_sub(1);
+            return if self.selected { 0x00 } else { 0xFF };
         }
         if !self.selected {
             self.wake = self.wake.saturating_add(1);

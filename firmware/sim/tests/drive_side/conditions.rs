@@ -12,7 +12,8 @@ use wb_policy::{
 };
 use wb_sim::{
     drive::{
-        Announced, DriveConfig, FeaturesQuirk, Integrity, ModelDrive, Readiness, RegisterFormat, Sat,
+        Announced, DriveConfig, FeaturesQuirk, Integrity, ModelDrive, Readiness, RegisterFormat,
+        Sat,
     },
     usb::{FaultKind, ModelUsbDrive, Trigger, UsbFault, UsbOptions},
 };
@@ -57,10 +58,12 @@ fn the_whole_script_in_its_order() {
     let (mut rig, _) = attach(hiding(), settings());
     let full = rig.log().get(1).and_then(|cdb| cdb.get(4).copied()).expect("step 2");
     assert!(full > 36);
-    let zero = |length: usize| move |head: &[u8]| {
-        let mut cdb = head.to_vec();
-        cdb.resize(length, 0);
-        cdb
+    let zero = |length: usize| {
+        move |head: &[u8]| {
+            let mut cdb = head.to_vec();
+            cdb.resize(length, 0);
+            cdb
+        }
     };
     let (six, ten) = (zero(6), zero(10));
     let mut expected = vec![
@@ -249,7 +252,8 @@ fn native_maximum_in_28_bits() {
 #[test]
 fn native_maximum_in_48_bits() {
     let blocks = 0x1234_5678_9ABC;
-    let config = DriveConfig { blocks: blocks - 1, native_blocks: blocks, ..DriveConfig::default() };
+    let config =
+        DriveConfig { blocks: blocks - 1, native_blocks: blocks, ..DriveConfig::default() };
     let (rig, _) = attach(config, settings());
     assert_eq!(rig.capture().native_max, Asked::Value(blocks));
     assert_eq!(rig.capture().geometry.map(|geometry| geometry.blocks), Some(blocks - 1));
@@ -271,7 +275,10 @@ fn a_listed_bridge_is_asked_for_the_overlay() {
     assert_eq!(rig.capture().dco_max, Asked::Value(OVERLAID));
     assert!(rig.capture().listed_bridge);
     assert_eq!(skips(&rig), []);
-    let narrow = Settings { is_listed: |vendor, product, release| (vendor, product, release) == (0x1209, 2, 0x100), ..settings() };
+    let narrow = Settings {
+        is_listed: |vendor, product, release| (vendor, product, release) == (0x1209, 2, 0x100),
+        ..settings()
+    };
     let (_, ata) = attach(hiding(), narrow);
     assert_eq!(ata.last(), Some(&(0xB1, 0xC2)));
     let other = Settings { is_listed: |_, _, release| release == 0x101, ..settings() };
@@ -323,7 +330,10 @@ fn readiness_is_waited_for() {
     assert_eq!(ready.times, 21);
     let (rig, ata) = with(Readiness::NoMedium);
     assert!(rig.capture().geometry.is_none());
-    assert_eq!(skips(&rig).get(..3), Some(&[(6, Skip::NotReady), (7, Skip::NotReady), (8, Skip::NotReady)][..]));
+    assert_eq!(
+        skips(&rig).get(..3),
+        Some(&[(6, Skip::NotReady), (7, Skip::NotReady), (8, Skip::NotReady)][..])
+    );
     assert!(!ata.is_empty(), "IDENTIFY does not need a medium");
     let (rig, _) = with(Readiness::Becoming(1_000_000));
     assert!((30 * SECOND..40 * SECOND).contains(&rig.now), "{}", rig.now);

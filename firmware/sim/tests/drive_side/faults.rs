@@ -180,10 +180,11 @@ fn a_unit_attention_outside_the_script_is_passed_on() {
     assert!(is_good(&rig.run(DownCommand::TestUnitReady)));
 }
 
-/// A step that breaks the transport for good is not sent again after the port reset.
+/// A step that breaks the transport for good is not sent again after the port reset; one without which nothing can be imaged has a
+/// second try.
 #[test]
 fn a_step_that_needs_a_port_reset_is_not_sent_again() {
-    for (opcode, row) in [(0x1A, 8), (0x9E, 7), (0x85, 9), (0x25, 6)] {
+    for (opcode, row, tries) in [(0x1A, 8, 1), (0x85, 9, 1), (0x9E, 7, 2), (0x25, 6, 2)] {
         let mut rig = stubborn(opcode, true);
         rig.attach();
         assert_eq!(rig.report().refused, None, "{opcode:02X}");
@@ -192,7 +193,7 @@ fn a_step_that_needs_a_port_reset_is_not_sent_again() {
         let drive = rig.side.host().device().inner.drive(0).expect("unit 0");
         let sent = rig.side.host().bulk_out();
         let of_opcode = sent.iter().filter(|cbw| cbw.get(15) == Some(&opcode)).count();
-        assert_eq!(of_opcode, 1, "{opcode:02X}");
+        assert_eq!(of_opcode, tries, "{opcode:02X}");
         assert_eq!(drive.violations().count(), 0);
         assert!(rig.side.emitted().recoveries > 0);
         rig.assert_rules();

@@ -2,10 +2,7 @@
 //! closed list, and does not panic.
 
 use proptest::prelude::*;
-use wb_bridge::{
-    drive::{Drive, DriveEvent},
-    host::Request,
-};
+use wb_bridge::{drive::DriveEvent, host::Request};
 use wb_policy::down::DownCommand;
 use wb_sim::{
     drive::{DriveConfig, ModelDrive},
@@ -164,7 +161,8 @@ proptest! {
 fn claimed_sizes_are_bounded() {
     for fill in 0..=255_u8 {
         let answers = vec![vec![fill; 600], vec![fill ^ 0x55; 64]];
-        let device = Babbler { inner: honest(false), answers, next: 0, plausible: true, tag: [0; 4] };
+        let device =
+            Babbler { inner: honest(false), answers, next: 0, plausible: true, tag: [0; 4] };
         let mut rig = Rig::new(device, settings());
         assert_eq!(rig.event(3600 * SECOND), Some(DriveEvent::Attached));
         if let Some(geometry) = rig.capture().geometry {

@@ -5,11 +5,7 @@ use wb_bridge::{
     drive::{Completion, Drive, DriveEvent, Identity, Report, Slot, Status, UsbIdentity},
     usb::{Settings, UsbDrive},
 };
-use wb_policy::{
-    capture::Capture,
-    down::DownCommand,
-    judge::Profiles,
-};
+use wb_policy::{capture::Capture, down::DownCommand, judge::Profiles};
 use wb_sim::{
     controller::ModelController,
     drive::{DriveConfig, ModelDrive},

@@ -41,7 +41,10 @@ fn power_loss_at_every_transfer_of_the_attach() {
             rig.side.host_mut().inject(at, kind);
             // The last transfer may have done all that the script needs.
             let event = rig.event(20 * SECOND);
-            assert!(matches!(event, None | Some(DriveEvent::Attached)), "{kind:?} at {at}: {event:?}");
+            assert!(
+                matches!(event, None | Some(DriveEvent::Attached)),
+                "{kind:?} at {at}: {event:?}"
+            );
             if event.is_some() {
                 assert_eq!(rig.event(SECOND), Some(DriveEvent::Detached), "{kind:?} at {at}");
             }
