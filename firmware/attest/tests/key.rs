@@ -10,6 +10,9 @@ use wb_attest::key::{KeyPage, KeyPageError, SEED_LABEL, SeedMaker, key_id, usb_s
 use wb_attest::sha256;
 use wb_attest::statement::{Changed, Signer, public_key, sign_in_chunks};
 
+/// Seed, public key, message, signature.
+type Vector<'a> = ([u8; 32], [u8; 32], &'a [u8], [u8; 64]);
+
 /// RFC 8032, 7.1: tests 1, 2, 3 and SHA(abc).
 #[test]
 fn ed25519_is_rfc_8032() {
@@ -17,7 +20,7 @@ fn ed25519_is_rfc_8032() {
         "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a
          2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
     );
-    let vectors: [([u8; 32], [u8; 32], &[u8], [u8; 64]); 4] = [
+    let vectors: [Vector<'_>; 4] = [
         (
             hex!("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"),
             hex!("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),

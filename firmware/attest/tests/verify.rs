@@ -218,7 +218,7 @@ fn entry(seq: u64, chunk: u64, len: u32, data: u8) -> Entry {
 fn the_first_entry_stands_for_a_chunk() {
     let mut image = Image::new(10 * u64::from(CHUNK) + 5);
     assert_eq!((image.chunks(), image.chunk_len(10), image.chunk_len(11)), (11, Some(5), None));
-    assert_eq!(image.uncovered(), [0..11]);
+    assert_eq!(image.uncovered(), std::slice::from_ref(&(0..11)));
     image
         .add_session(1, &[entry(0, 4, CHUNK, 1), entry(1, 2, CHUNK, 2), entry(2, 4, CHUNK, 1)])
         .unwrap();

@@ -69,7 +69,9 @@ impl Event {
                 (7, u64::from(opcode) | (u64::from(modifying) << 8))
             }
             // The key of the sense goes into the upper byte: no medium has 2^56 blocks.
-            Self::ReadError { lba, key } => (8, (lba & 0x00FF_FFFF_FFFF_FFFF) | (u64::from(key) << 56)),
+            Self::ReadError { lba, key } => {
+                (8, (lba & 0x00FF_FFFF_FFFF_FFFF) | (u64::from(key) << 56))
+            }
             Self::DriveFault => (9, 0),
             Self::HostReset => (10, 0),
             Self::InvalidCommand => (11, 0),
@@ -131,7 +133,8 @@ mod tests {
     /// B24: a chain of which a record is changed or left out has another head.
     #[test]
     fn the_head_depends_on_every_record() {
-        let events = [Event::PowerUp(1), Event::Attached, Event::Refused { opcode: 0x2A, modifying: true }];
+        let events =
+            [Event::PowerUp(1), Event::Attached, Event::Refused { opcode: 0x2A, modifying: true }];
         let head = |events: &[Event]| {
             let mut audit = Audit::default();
             events.iter().for_each(|event| {

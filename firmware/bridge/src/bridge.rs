@@ -97,9 +97,9 @@ pub enum Work {
 
 /// The bridge between a host and a drive.
 ///
-/// `RING` is the number of log entries that wait for the host, `STATEMENT` the room for a statement in bytes.
+/// `RING` is the number of log entries that wait for the host.
 #[derive(Debug)]
-pub struct Bridge<'p, D, E, const RING: usize, const STATEMENT: usize> {
+pub struct Bridge<'p, D, E, const RING: usize> {
     config: Config<'p>,
     drive: D,
     session: Session<E, RING>,
@@ -123,7 +123,7 @@ pub struct Bridge<'p, D, E, const RING: usize, const STATEMENT: usize> {
     /// The host ejected the unit; it plays empty until it is loaded again (3.3).
     ejected: bool,
     statement: Statement,
-    statement_bytes: [u8; STATEMENT],
+    statement_bytes: &'p mut [u8],
     provision: Option<[u8; 32]>,
     reconnect: bool,
     stalled_requests: u32,
@@ -132,11 +132,9 @@ pub struct Bridge<'p, D, E, const RING: usize, const STATEMENT: usize> {
     now: Micros,
 }
 
-impl<'p, D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
-    Bridge<'p, D, E, RING, STATEMENT>
-{
-    /// A bridge that has just been powered up.
-    pub fn new(config: Config<'p>, drive: D, engine: E) -> Self {
+impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
+    /// A bridge that has just been powered up. `statement_bytes` is the room for a statement.
+    pub fn new(config: Config<'p>, drive: D, engine: E, statement_bytes: &'p mut [u8]) -> Self {
         let mut bridge = Self {
             config,
             drive,
@@ -155,7 +153,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
             capacity_changed: false,
             ejected: false,
             statement: Statement::None,
-            statement_bytes: [0; STATEMENT],
+            statement_bytes,
             provision: None,
             reconnect: false,
             stalled_requests: 0,
@@ -307,9 +305,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
     /// What the lights show.
     #[must_use]
     pub fn lights(&self) -> Lights {
-        let recent = |at: Option<Micros>| {
-            at.is_some_and(|at| self.now.saturating_sub(at) < LIGHT)
-        };
+        let recent = |at: Option<Micros>| at.is_some_and(|at| self.now.saturating_sub(at) < LIGHT);
         let report = self.drive.report();
         let is_refused = report.is_some_and(|report| report.refused.is_some());
         let hides = report.is_some_and(|report| report.capture.has_disagreement());

@@ -4,12 +4,12 @@
 //! [`Class`] to the device's `poll`; afterwards it polls the bridge with the endpoints as its pipes.
 
 use usb_device::{
+    LangID,
     class_prelude::{
-        BosWriter, ControlIn, ControlOut, DescriptorWriter, EndpointAddress, EndpointIn, EndpointOut,
-        InterfaceNumber, UsbBus, UsbBusAllocator, UsbClass,
+        BosWriter, ControlIn, ControlOut, DescriptorWriter, EndpointAddress, EndpointIn,
+        EndpointOut, InterfaceNumber, UsbBus, UsbBusAllocator, UsbClass,
     },
     control::{Recipient, Request, RequestType},
-    LangID,
     device::{StringDescriptors, UsbDevice, UsbDeviceBuilder, UsbRev, UsbVidPid},
 };
 use wb_attest::{
@@ -131,16 +131,14 @@ impl<B: UsbBus> Pipes for Endpoints<'_, B> {
 }
 
 /// The endpoints together with the bridge, for the time of one poll of the device.
-pub struct Class<'x, 'a, 'p, B: UsbBus, D, E, const RING: usize, const STATEMENT: usize> {
+pub struct Class<'x, 'a, 'p, B: UsbBus, D, E, const RING: usize> {
     /// The endpoints.
     pub endpoints: &'x mut Endpoints<'a, B>,
     /// The bridge.
-    pub bridge: &'x mut Bridge<'p, D, E, RING, STATEMENT>,
+    pub bridge: &'x mut Bridge<'p, D, E, RING>,
 }
 
-impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
-    Class<'_, '_, '_, B, D, E, RING, STATEMENT>
-{
+impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize> Class<'_, '_, '_, B, D, E, RING> {
     /// Whether a request is for one of the two interfaces, or asks for the Microsoft descriptors.
     fn is_ours(&self, request: &Request) -> bool {
         let interfaces = [self.endpoints.storage, self.endpoints.own].map(u8::from);
@@ -177,8 +175,8 @@ fn setup(request: &Request) -> Setup {
     }
 }
 
-impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize> UsbClass<B>
-    for Class<'_, '_, '_, B, D, E, RING, STATEMENT>
+impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize> UsbClass<B>
+    for Class<'_, '_, '_, B, D, E, RING>
 {
     fn get_configuration_descriptors(
         &self,
@@ -194,10 +192,7 @@ impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usi
     }
 
     fn get_bos_descriptors(&self, writer: &mut BosWriter<'_, '_>) -> usb_device::Result<()> {
-        writer.capability(
-            descriptors::PLATFORM_CAPABILITY_TYPE,
-            &descriptors::PLATFORM_CAPABILITY,
-        )
+        writer.capability(descriptors::PLATFORM_CAPABILITY_TYPE, &descriptors::PLATFORM_CAPABILITY)
     }
 
     fn reset(&mut self) {

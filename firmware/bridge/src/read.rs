@@ -69,7 +69,14 @@ pub struct ReadJob {
 impl ReadJob {
     /// A READ of `blocks` blocks from `lba`, none of which has been asked for yet.
     #[must_use]
-    pub fn new(tag: u32, wanted: u32, status: CswStatus, geometry: Geometry, lba: u64, blocks: u32) -> Self {
+    pub fn new(
+        tag: u32,
+        wanted: u32,
+        status: CswStatus,
+        geometry: Geometry,
+        lba: u64,
+        blocks: u32,
+    ) -> Self {
         Self {
             tag,
             wanted,
@@ -163,8 +170,7 @@ impl ReadJob {
     }
 
     fn fail_without_place(&mut self, sense: Sense, range: BlockRange) {
-        self.failure =
-            Some(Failure { sense, lba: range.lba(), blocks: u64::from(range.blocks()) });
+        self.failure = Some(Failure { sense, lba: range.lba(), blocks: u64::from(range.blocks()) });
     }
 
     /// Blocks of a slot are valid from its beginning.

@@ -3,12 +3,7 @@
 //! Facts: the published requirements, sections 4.3, 4.4 and 5.3. START opens a session with an empty log; detach, reset and power-off end
 //! it without a statement.
 
-use wb_attest::{
-    Digest,
-    digest::HashEngine,
-    log::Frontier,
-    statement::EndReason,
-};
+use wb_attest::{Digest, digest::HashEngine, log::Frontier, statement::EndReason};
 use wb_policy::{geometry::Geometry, sense::Code};
 
 use crate::{

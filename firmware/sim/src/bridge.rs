@@ -71,7 +71,7 @@ pub struct SimBridge<D: Drive> {
     bus: MemoryBus,
     device: Device<'static, MemoryBus>,
     endpoints: Endpoints<'static, MemoryBus>,
-    bridge: Box<Bridge<'static, D, Software, RING, STATEMENT>>,
+    bridge: Box<Bridge<'static, D, Software, RING>>,
     signer: Option<Signer>,
     speed: Speed,
     now: Micros,
@@ -108,7 +108,7 @@ impl<D: Drive> SimBridge<D> {
             kind: setup.kind,
             bounds: Bounds::LARGE,
         };
-        let bridge = Box::new(Bridge::new(config, drive, Software::new()));
+        let bridge = Box::new(Bridge::new(config, drive, Software::new(), Box::leak(vec![0; STATEMENT].into())));
         let speed = setup.speed;
         Self { bus, device, endpoints, bridge, signer, speed, now: 0, reconnects: 0 }
     }
@@ -177,7 +177,7 @@ impl<D: Drive> SimBridge<D> {
     }
 
     /// The core.
-    pub fn core(&self) -> &Bridge<'static, D, Software, RING, STATEMENT> {
+    pub fn core(&self) -> &Bridge<'static, D, Software, RING> {
         &self.bridge
     }
 

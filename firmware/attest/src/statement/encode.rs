@@ -2,11 +2,12 @@
 
 use super::cbor::{Cbor, Count, Fill, digest_of};
 use super::claims::{
-    Answers, Asked, Ata, Card, Claims, Command, Counter, Counters, Coverage, Device, Drive, Edit,
-    Emission, Emitted, ErrorExtent, Extent, Firmware, LogState, Medium, NotRun, Originated,
-    Refusal, Refusals, Scsi, Session, Step, StepOutcome, Usb,
+    Answers, Claims, Command, Counter, Counters, Coverage, Device, Edit, Emission, Emitted,
+    ErrorExtent, Extent, Firmware, LogState, NotRun, Originated, Refusal, Refusals, Session, Step,
+    StepOutcome,
 };
 use super::cose::{MAX_STATEMENT, Unsigned};
+use super::drive::{Asked, Ata, Card, Drive, Medium, Scsi, Usb};
 use super::keys;
 use super::list::{Bounds, List};
 use crate::Digest;

@@ -8,18 +8,19 @@
 mod cbor;
 mod claims;
 mod cose;
+mod drive;
 mod encode;
 pub mod keys;
 mod list;
 mod sign;
 
 pub use claims::{
-    Answers, Asked, Ata, Audit, Card, Claims, Command, Counter, Counters, Coverage, Device, Drive,
-    Edit, Emission, Emitted, EndReason, ErrorExtent, Extent, Firmware, Kind, Layer, LogState,
-    Medium, NotRun, Originated, Protection, Refusal, RefusalKind, Refusals, Scsi, Session, Skip,
-    Step, StepOutcome, Usb, profile,
+    Answers, Audit, Claims, Command, Counter, Counters, Coverage, Device, Edit, Emission, Emitted,
+    EndReason, ErrorExtent, Extent, Firmware, Kind, Layer, LogState, NotRun, Originated,
+    Protection, Refusal, RefusalKind, Refusals, Session, Step, StepOutcome, profile,
 };
 pub use cose::{FormError, MAX_STATEMENT, SIGNATURE, Unsigned};
+pub use drive::{Asked, Ata, Card, Drive, Medium, Scsi, Skip, Usb};
 pub use encode::{Error, Item, encode, encoded_len, list_digest};
 pub use list::{Bounds, Items, List, Source};
 pub use sign::{Changed, Signer, public_key, sign_in_chunks};

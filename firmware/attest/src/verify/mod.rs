@@ -9,6 +9,7 @@ mod check;
 mod decode;
 mod files;
 mod image;
+#[cfg(feature = "serde")]
 pub(crate) mod render;
 mod statement;
 mod tree;

@@ -1,6 +1,5 @@
 //! Bytes as a person reads them, in the JSON rendering.
 
-#[cfg(feature = "serde")]
 use serde::Serializer;
 use std::string::String;
 
@@ -17,7 +16,6 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
 }
 
 /// Serialises bytes as hex digits.
-#[cfg(feature = "serde")]
 pub(crate) fn hex<S: Serializer>(
     bytes: &impl AsRef<[u8]>,
     serializer: S,
@@ -26,7 +24,6 @@ pub(crate) fn hex<S: Serializer>(
 }
 
 /// Serialises bytes that may be missing as hex digits or null.
-#[cfg(feature = "serde")]
 pub(crate) fn hex_option<S: Serializer>(
     bytes: &Option<impl AsRef<[u8]>>,
     serializer: S,

@@ -10,12 +10,21 @@
 //!
 //! This board proves nothing about PHY, clocks, DMA through caches, or speed.
 #![no_std]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+
+#[cfg(test)]
+extern crate std;
 
 #[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod drive_port;
 #[cfg(target_os = "none")]
+pub mod image;
+pub mod redir;
+#[cfg(target_os = "none")]
 pub mod runtime;
 #[cfg(target_os = "none")]
 pub mod semihosting;
+#[cfg(target_os = "none")]
+pub mod uart;

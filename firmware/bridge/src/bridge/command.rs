@@ -35,9 +35,7 @@ const INQUIRY: u8 = 0x12;
 const REPORT_LUNS: u8 = 0xA0;
 const REQUEST_SENSE: u8 = 0x03;
 
-impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
-    Bridge<'_, D, E, RING, STATEMENT>
-{
+impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     /// Executes a command: afterwards the state says what is under way.
     pub(super) fn execute(&mut self, cbw: &Cbw) {
         let host = Intent::new(cbw.direction, cbw.transfer);
@@ -77,7 +75,9 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
         let judgement = judge(self.config.policy, &facts, cbw);
         match judgement.action {
             // A card has no other commands than these (7.4).
-            Action::Send(command) if facts.capture.kind == Kind::Card && !is_for_cards(&command) => {
+            Action::Send(command)
+                if facts.capture.kind == Kind::Card && !is_for_cards(&command) =>
+            {
                 Judgement { action: Action::Refuse(Refusal::OpCode), ..judgement }
             }
             // Without a captured size the unit is not ready, which the condition says better than "out of range".

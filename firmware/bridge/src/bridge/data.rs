@@ -93,9 +93,7 @@ impl State {
     }
 }
 
-impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
-    Bridge<'_, D, E, RING, STATEMENT>
-{
+impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     /// One step towards the host; whether anything moved.
     pub(super) fn step(&mut self, pipes: &mut impl Pipes) -> bool {
         match &mut self.state {

@@ -6,8 +6,8 @@
 use wb_attest::{
     digest::{Engine, HashEngine},
     interface::{
-        Ending, Info, MIN_ANSWER, Request, STORAGE_INTERFACE, Setup, descriptors, encode_leaves, flag,
-        resolve_seq,
+        Ending, Info, MIN_ANSWER, Request, STORAGE_INTERFACE, Setup, descriptors, encode_leaves,
+        flag, resolve_seq,
     },
     statement::Kind,
 };
@@ -24,9 +24,7 @@ const GET_MAX_LUN: (u8, u8) = (0xA1, 0xFE);
 /// Bulk-Only Mass Storage Reset: class, interface, to the device.
 const RESET: (u8, u8) = (0x21, 0xFF);
 
-impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
-    Bridge<'_, D, E, RING, STATEMENT>
-{
+impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     /// Answers a control request to the host into `out`, and gives the length; `None` to stall it.
     pub fn control_in(&mut self, setup: &Setup, out: &mut [u8]) -> Option<usize> {
         let answer = self.answer_control(setup, out);
@@ -52,7 +50,7 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
             Request::Info => Some(put(out, &self.info().to_bytes())),
             Request::Leaves { first, room } => self.leaves(first, room, out),
             Request::Statement { offset, room } => {
-                let ready = self.statement.ready(&self.statement_bytes)?;
+                let ready = self.statement.ready(self.statement_bytes)?;
                 let from = usize::try_from(offset).ok()?;
                 let room = usize::from(room.min(ANSWER));
                 let rest = ready.get(from..).unwrap_or_default();
@@ -135,7 +133,7 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
         let geometry = capture.and_then(|capture| capture.geometry);
         let hides = capture.is_some_and(wb_policy::capture::Capture::has_disagreement);
         let skipped = report.is_some_and(|report| !report.not_run.is_empty());
-        let statement = self.statement.ready(&self.statement_bytes).map_or(0, <[u8]>::len);
+        let statement = self.statement.ready(self.statement_bytes).map_or(0, <[u8]>::len);
         let lost = self.session.open.is_some() && self.session.ring.lost() > 0;
         let is_hardware = self.session.chunks.engine().engine() != Engine::Software;
         let flags = [

@@ -7,15 +7,18 @@ use wb_attest::{
     digest::HashEngine,
     key::key_id,
     statement::{
-        Audit, Claims, Counter, Counters, Coverage, Device, Edit, Emission, Emitted as EmittedClaim,
-        EndReason, Firmware, Kind, List, LogState, Originated, Refusals, SIGNATURE,
-        Session as SessionClaim, Source, Unsigned, encode, profile,
+        Audit, Claims, Counter, Counters, Coverage, Device, Edit, Emission,
+        Emitted as EmittedClaim, EndReason, Firmware, Kind, List, LogState, Originated, Refusals,
+        SIGNATURE, Session as SessionClaim, Source, Unsigned, encode, profile,
     },
 };
 use wb_policy::present;
 
 use super::{Bridge, COMMANDS, Event, identity};
-use crate::{counters, drive::{Drive, Emitted, Identity, Report}};
+use crate::{
+    counters,
+    drive::{Drive, Emitted, Identity, Report},
+};
 
 /// How far the statement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +60,7 @@ impl Statement {
     }
 }
 
-impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
-    Bridge<'_, D, E, RING, STATEMENT>
-{
+impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     /// Encodes a statement over the session so far. `None` where it cannot be made; the session goes on then.
     pub(super) fn make_statement(&mut self, kind: Kind, end_nonce: [u8; 32]) -> Option<()> {
         let public_key = self.config.public_key?;
@@ -73,7 +74,8 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
             Kind::Checkpoint => EndReason::Open,
             Kind::Final => EndReason::Finished,
         };
-        let flags = [(config.profiles.ident, profile::IDENT), (config.profiles.smart, profile::SMART)];
+        let flags =
+            [(config.profiles.ident, profile::IDENT), (config.profiles.smart, profile::SMART)];
         let rows = Rows(&self.counters);
         let sent = Sent { now: emitted, before: &open.emitted };
         let edits = Edits { capture, ident: config.profiles.ident };
@@ -91,7 +93,10 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
             firmware: Firmware {
                 digest: config.firmware_digest,
                 policy: config.policy_digest,
-                profiles: flags.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, bit)| all | bit),
+                profiles: flags
+                    .iter()
+                    .filter(|(is_set, _)| *is_set)
+                    .fold(0, |all, (_, bit)| all | bit),
                 build: config.build,
                 engine: self.session.chunks.engine().engine(),
             },
@@ -144,7 +149,7 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
             edits: List::source(&edits),
             audit: Audit { head: self.audit.head(), seq: self.audit.records() },
         };
-        let unsigned = encode(&claims, &config.bounds, &mut self.statement_bytes).ok()?;
+        let unsigned = encode(&claims, &config.bounds, self.statement_bytes).ok()?;
         self.statement = Statement::Encoded(unsigned, kind);
         Some(())
     }
@@ -154,7 +159,7 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
     pub fn to_sign(&self, from: usize, take: &mut dyn FnMut(&[u8])) -> Option<usize> {
         let Statement::Signing(unsigned, _) = self.statement else { return None };
         let mut left = from;
-        for part in unsigned.parts(&self.statement_bytes) {
+        for part in unsigned.parts(self.statement_bytes) {
             let pieces = part.chunks(PIECE);
             let count = pieces.len();
             if let Some(piece) = part.chunks(PIECE).nth(left) {
@@ -169,7 +174,7 @@ impl<D: Drive, E: HashEngine, const RING: usize, const STATEMENT: usize>
     /// Takes the signature; the statement can be fetched from now on. A final one closes the session.
     pub fn signed(&mut self, signature: &[u8; SIGNATURE]) {
         let Statement::Signing(unsigned, kind) = self.statement else { return };
-        let whole = unsigned.attach(&mut self.statement_bytes, signature).map(<[u8]>::len);
+        let whole = unsigned.attach(self.statement_bytes, signature).map(<[u8]>::len);
         self.statement = whole.map_or(Statement::None, Statement::Ready);
         if let Some(open) = &mut self.session.open {
             open.statements = open.statements.saturating_add(1);
@@ -224,7 +229,13 @@ struct Edits<'a> {
 
 impl<'e> Source<Edit<'e>> for Edits<'_> {
     fn each(&self, visit: &mut dyn FnMut(&Edit<'e>)) {
-        let command = wb_attest::statement::Command { layer: wb_attest::statement::Layer::Scsi, code: 0x12, sub: 0 };
-        present::edits(self.capture, self.ident).for_each(|name| visit(&Edit { command, offset: 0, original: name.as_bytes(), presented: &[] }));
+        let command = wb_attest::statement::Command {
+            layer: wb_attest::statement::Layer::Scsi,
+            code: 0x12,
+            sub: 0,
+        };
+        present::edits(self.capture, self.ident).for_each(|name| {
+            visit(&Edit { command, offset: 0, original: name.as_bytes(), presented: &[] })
+        });
     }
 }

@@ -268,14 +268,18 @@ impl<SPI: SpiBus<u8>, CS: OutputPin> Link<SPI, CS> {
         Ok(data_crc(block) == u16::from_be_bytes(crc))
     }
 
-    /// Status by CMD13: R1, and the byte after it.
+    /// Status by CMD13: R1, and the byte after it. An idle line instead of that byte is no answer: no card has all errors at once.
     pub(super) fn status(&mut self) -> Result<(u8, u8), Trouble> {
         let outcome = match self.command(&SdCommand::SendStatus) {
+            Ok(r1) if r1 & R1_CRC != 0 => Ok((r1, 0)),
             Ok(r1) => self.byte().map(|status| (r1, status)),
             Err(trouble) => Err(trouble),
         };
         self.end();
-        outcome
+        match outcome {
+            Ok((_, IDLE)) => Err(Trouble::Silent),
+            other => other,
+        }
     }
 
     /// Whether an attached card answers CMD13 and has not been reset.

@@ -184,8 +184,7 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Card<SPI, CS,
 
     fn take_report(&mut self, ended: Ended, now: Micros) {
         let next = now.saturating_add(STILL_THERE);
-        self.phase =
-            if ended == Ended::Served { Phase::Idle(next) } else { Phase::Refused(next) };
+        self.phase = if ended == Ended::Served { Phase::Idle(next) } else { Phase::Refused(next) };
         self.report = Some(self.script.report(ended));
     }
 
@@ -207,7 +206,8 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Card<SPI, CS,
         None
     }
 
-    /// A refused card gets CMD0 only, whose CRC is checked whatever the card's state.
+    /// A refused card gets CMD0 only: it keeps the card in idle state, in which it knows no command that writes, and no command that
+    /// differs from CMD0 in one bit writes.
     fn refused(&mut self, next: Micros, now: Micros) -> Option<DriveEvent> {
         if now < next || self.detect.is_inserted().is_some() {
             return None;
@@ -378,7 +378,9 @@ fn pad(raw: [u8; 8]) -> [u8; 32] {
     padded
 }
 
-impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Drive for Card<SPI, CS, D, SLOT> {
+impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Drive
+    for Card<SPI, CS, D, SLOT>
+{
     fn slot_bytes(&self) -> usize {
         SLOT
     }

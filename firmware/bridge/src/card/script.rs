@@ -14,8 +14,9 @@
 //! | CMD13 | not locked | refused: locked |
 //! | CMD55 + ACMD51, CMD55 + ACMD13 | anything, recorded | |
 //!
-//! CMD13 is there because nothing else in the script tells a locked card from an open one. A card that falls silent in the
-//! script starts again at CMD0, twice at most.
+//! CMD13 is there because nothing else in the script tells a locked card from an open one. An answer that does not come, or cannot be
+//! right, makes the script start again at CMD0, twice at most, before the card is refused: a contact that bounces or a supply that
+//! fails for a moment is no reason to refuse a card.
 
 use embedded_hal::{digital::OutputPin, spi::SpiBus};
 use heapless::Vec;
@@ -42,6 +43,8 @@ use crate::{
 const READY_TIMEOUT: Micros = 1_000_000;
 /// Pause between two ACMD41.
 const ASK_AGAIN: Micros = 1_000;
+/// Pause between two CMD0: a supply that has failed for a moment must be stable again.
+const RESET_AGAIN: Micros = 20_000;
 const RESETS: u8 = 3;
 const RESTARTS: u8 = 2;
 const POWERED_UP: u8 = 0x80;
@@ -79,9 +82,8 @@ const ACMD51: Row = Row::application(110, 51);
 const ACMD13: Row = Row::application(111, 13);
 /// Not in the list of 7.3, which refuses locked cards without a command that shows the lock.
 const CMD13: Row = Row::sd(112, 13);
-const ROWS: [Row; 12] = [
-    CMD0, CMD8, CMD59, CRC_PROBE, ACMD41, CMD58, CMD9, CMD10, CMD16, CMD13, ACMD51, ACMD13,
-];
+const ROWS: [Row; 12] =
+    [CMD0, CMD8, CMD59, CRC_PROBE, ACMD41, CMD58, CMD9, CMD10, CMD16, CMD13, ACMD51, ACMD13];
 
 /// How the script ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +100,14 @@ pub(super) enum Ended {
 enum Stop {
     Finished,
     Refused(Refused),
-    Silent,
+    /// No answer, or one that cannot be right.
+    Doubtful,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Reset,
+    /// Ask at this time.
+    Reset(Micros),
     InterfaceCondition,
     CrcOn,
     CrcProbe,
@@ -146,7 +150,7 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new() -> Self {
         Self {
-            stage: Stage::Reset,
+            stage: Stage::Reset(0),
             awaited: None,
             resets: 0,
             restarts: 0,
@@ -177,12 +181,12 @@ impl Script {
             Ok(()) => None,
             Err(Stop::Finished) => Some(Ended::Served),
             Err(Stop::Refused(refused)) => Some(Ended::Refused(refused)),
-            Err(Stop::Silent) => self.silent(),
+            Err(Stop::Doubtful) => self.start_again(),
         }
     }
 
-    fn silent(&mut self) -> Option<Ended> {
-        if self.stage == Stage::Reset {
+    fn start_again(&mut self) -> Option<Ended> {
+        if matches!(self.stage, Stage::Reset(_)) {
             return Some(Ended::Silent);
         }
         if self.restarts < RESTARTS {
@@ -202,12 +206,22 @@ impl Script {
         now: Micros,
     ) -> Result<(), Stop> {
         match self.stage {
-            Stage::Reset => self.reset(link),
+            Stage::Reset(next) => {
+                if now < next {
+                    Ok(())
+                } else {
+                    self.reset(link, now)
+                }
+            }
             Stage::InterfaceCondition => self.interface_condition(link),
             Stage::CrcOn => self.crc_on(link),
             Stage::CrcProbe => self.crc_probe(link, now),
             Stage::OperatingCondition { next, until } => {
-                if now < next { Ok(()) } else { self.operating_condition(link, now, until) }
+                if now < next {
+                    Ok(())
+                } else {
+                    self.operating_condition(link, now, until)
+                }
             }
             Stage::Ocr => self.ocr(link),
             Stage::Csd => self.csd(link, now),
@@ -223,6 +237,7 @@ impl Script {
     fn reset<SPI: SpiBus<u8>, CS: OutputPin>(
         &mut self,
         link: &mut Link<SPI, CS>,
+        now: Micros,
     ) -> Result<(), Stop> {
         link.set_clock(Clock::Identification);
         link.wake();
@@ -234,7 +249,8 @@ impl Script {
             }
             _ => {
                 self.resets = self.resets.saturating_add(1);
-                if self.resets < RESETS { Ok(()) } else { Err(Stop::Silent) }
+                self.stage = Stage::Reset(now.saturating_add(RESET_AGAIN));
+                if self.resets < RESETS { Ok(()) } else { Err(Stop::Doubtful) }
             }
         }
     }
@@ -253,7 +269,7 @@ impl Script {
         self.answered(CMD8, r1, R1_IDLE, &echo);
         let [_, _, voltage, pattern] = echo;
         if r1 != R1_IDLE || voltage & 0x0F != 0x01 || pattern != 0xAA {
-            return Err(Stop::Refused(Refused::Enumeration));
+            return Err(Stop::Doubtful);
         }
         self.version2 = true;
         self.stage = Stage::CrcOn;
@@ -307,7 +323,8 @@ impl Script {
                 Ok(())
             }
             R1_IDLE if now < until => {
-                self.stage = Stage::OperatingCondition { next: now.saturating_add(ASK_AGAIN), until };
+                self.stage =
+                    Stage::OperatingCondition { next: now.saturating_add(ASK_AGAIN), until };
                 Ok(())
             }
             R1_IDLE => {
@@ -316,19 +333,19 @@ impl Script {
             }
             _ => {
                 self.said_no(ACMD41, r1);
-                Err(Stop::Refused(self.without_memory(r1)))
+                Err(self.without_memory(r1))
             }
         }
     }
 
     /// Application commands are illegal for cards without SD memory. One that knows CMD8 is of the SD family; MMC does not.
-    fn without_memory(&self, r1: u8) -> Refused {
+    fn without_memory(&self, r1: u8) -> Stop {
         if r1 & R1_CRC != 0 || r1 & R1_ILLEGAL == 0 {
-            Refused::Enumeration
+            Stop::Doubtful
         } else if self.version2 {
-            Refused::NoMemory
+            Stop::Refused(Refused::NoMemory)
         } else {
-            Refused::CardKind
+            Stop::Refused(Refused::CardKind)
         }
     }
 
@@ -341,8 +358,9 @@ impl Script {
         self.answered(CMD58, r1, 0, &ocr);
         let [flags, ..] = ocr;
         let block_addressed = flags & BLOCK_ADDRESSED != 0;
-        if r1 != 0 || flags & POWERED_UP == 0 || (block_addressed && !self.version2) {
-            return Err(Stop::Refused(Refused::Enumeration));
+        let idle_line = ocr == [0xFF; 4];
+        if r1 != 0 || idle_line || flags & POWERED_UP == 0 || (block_addressed && !self.version2) {
+            return Err(Stop::Doubtful);
         }
         if flags & ULTRA_CAPACITY != 0 {
             return Err(Stop::Refused(Refused::CardKind));
@@ -364,7 +382,7 @@ impl Script {
         let Some(answer) = self.register(link, CMD9, &SdCommand::SendCsd, now)? else {
             return Ok(());
         };
-        let csd: [u8; 16] = answer.map_err(|()| Stop::Refused(Refused::Enumeration))?;
+        let csd: [u8; 16] = answer.map_err(|()| Stop::Doubtful)?;
         self.csd = Some(csd);
         let expected = if self.block_addressed { CsdVersion::V2 } else { CsdVersion::V1 };
         match sd::csd_size(&csd) {
@@ -374,7 +392,7 @@ impl Script {
                 self.stage = Stage::Cid;
                 Ok(())
             }
-            _ => Err(Stop::Refused(Refused::Enumeration)),
+            _ => Err(Stop::Doubtful),
         }
     }
 
@@ -386,7 +404,7 @@ impl Script {
         let Some(answer) = self.register(link, CMD10, &SdCommand::SendCid, now)? else {
             return Ok(());
         };
-        self.cid = Some(answer.map_err(|()| Stop::Refused(Refused::Enumeration))?);
+        self.cid = Some(answer.map_err(|()| Stop::Doubtful)?);
         self.stage = if self.block_addressed { Stage::LockState } else { Stage::BlockLength };
         Ok(())
     }
@@ -398,7 +416,7 @@ impl Script {
         let r1 = self.heard(CMD16, link.command(&SdCommand::SetBlockLength))?;
         self.answered(CMD16, r1, 0, &[]);
         if r1 != 0 {
-            return Err(Stop::Refused(Refused::Enumeration));
+            return Err(Stop::Doubtful);
         }
         self.stage = Stage::LockState;
         Ok(())
@@ -411,7 +429,7 @@ impl Script {
         let (r1, status) = self.heard(CMD13, link.status())?;
         self.answered(CMD13, r1, 0, &[status]);
         if r1 != 0 {
-            return Err(Stop::Refused(Refused::Enumeration));
+            return Err(Stop::Doubtful);
         }
         if status & R2_LOCKED != 0 {
             return Err(Stop::Refused(Refused::Locked));
@@ -455,7 +473,7 @@ impl Script {
                 return Err(Stop::Finished);
             }
         }
-        Err(Stop::Silent)
+        Err(Stop::Doubtful)
     }
 
     /// A register that comes as a block of data: `None` while it is awaited, then its bytes, or an error that is recorded.
@@ -521,7 +539,7 @@ impl Script {
         answer.map_err(|_| {
             self.awaited = None;
             self.push(row, StepOutcome::Failed);
-            Stop::Silent
+            Stop::Doubtful
         })
     }
 

@@ -246,7 +246,8 @@ impl Enumeration {
     fn serial(&mut self, bytes: &[u8]) {
         if let Some(serial) = descriptors::serial(bytes) {
             self.identity.serial = serial;
-            self.hash.update(bytes);
+            let length = bytes.first().map_or(0, |length| usize::from(*length));
+            self.hash.update(bytes.get(..length).unwrap_or(bytes));
         }
     }
 

@@ -15,6 +15,7 @@ mod mask;
 mod mode;
 mod opcodes;
 mod oracle;
+mod published;
 
 use wb_policy::{
     capture::Capture,

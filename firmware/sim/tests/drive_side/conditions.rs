@@ -439,3 +439,21 @@ fn hubs_and_composite_devices_are_refused() {
         assert_eq!(rig.event(SECOND), Some(DriveEvent::Detached));
     }
 }
+
+/// The statement's digest of who the drive says it is can be made again from the descriptors.
+#[test]
+fn the_identity_is_the_digest_of_the_descriptors() {
+    use sha2::{Digest, Sha256};
+    use wb_sim::usb::UsbDevice;
+    let mut rig = Rig::attached(DriveConfig::default());
+    let mut whole = Sha256::new();
+    for setup in [
+        [0x80, 6, 0, 1, 0, 0, 18, 0],
+        [0x80, 6, 0, 2, 0, 0, 255, 0],
+        [0x80, 6, 3, 3, 0x09, 0x04, 255, 0],
+    ] {
+        whole.update(rig.usb().control(setup, &[]).expect("a descriptor"));
+    }
+    let digest: [u8; 32] = whole.finalize().into();
+    assert_eq!(rig.identity().descriptors, digest);
+}

@@ -14,10 +14,12 @@
 //! The other end is not trusted: every length is compared with the room there is, a type that is not known is passed over, and nothing waits.
 
 mod control;
+mod layout;
 mod packet;
 mod parser;
 mod peer;
 mod pipes;
+mod ring;
 
 pub use peer::{Peer, Rooms};
 
@@ -28,6 +30,7 @@ use usb_device::{
     bus::{PollResult, UsbBus},
     endpoint::{EndpointAddress, EndpointType},
 };
+use wb_bridge::Micros;
 
 /// A line that carries bytes.
 pub trait Wire {
@@ -36,6 +39,9 @@ pub trait Wire {
 
     /// The next byte, if it has come.
     fn receive(&mut self) -> Option<u8>;
+
+    /// Microseconds since power-up.
+    fn now(&self) -> Micros;
 }
 
 /// The controller, as the `usb-device` stack knows it.
