@@ -5,14 +5,14 @@
 # write protection and to believe in UNMAP, so that its own writes reach the wire.
 #
 #   daleel.attack_mib=N     the first N MiB are hashed before and after (default 4)
-#   daleel.attack_limit=N   after so many seconds what is left is skipped, and says so (default 150)
+#   daleel.attack_limit=N   after so many seconds what is left is skipped, and says so (default 240)
 #   daleel.phases=LIST      of raw, tools, system, forced (default: all)
 #
 # On a disk that can be written this destroys what is on it; the last line says whether it did:
 # UNCHANGED or CHANGED, of the first N MiB, or UNREADABLE where they cannot all be read (any more).
 . /lib.sh
 
-LATE_MS=$(($(now) + $(word attack_limit 150) * 1000))
+LATE_MS=$(($(now) + $(word attack_limit 240) * 1000))
 B=$(block_size)
 mib=$(word attack_mib 4)
 

@@ -106,7 +106,7 @@ multi() {
 
 # READ(6) of 256 blocks is more than the driver would send to a High-Speed device.
 echo 2048 >"/sys/block/$DISK/device/max_sectors"
-READ_LIMIT=$(($(word limit 240) / 2))
+READ_LIMIT=$(($(word limit 400) / 2))
 mib=$(within "$(word read_mib 16)")
 digest dd_direct /usr/bin/dd "if=/dev/$DISK" bs=1M count="$mib" iflag=direct
 echo 3 >/proc/sys/vm/drop_caches

@@ -1,5 +1,6 @@
 //! `cargo xtask`: one entry for the tasks of this repository, the same on every platform.
 
+mod firmware;
 mod fuzz;
 
 use std::{
@@ -29,6 +30,18 @@ enum Task {
         #[arg(long, value_name = "N", default_value_t = 60)]
         seconds: u32,
     },
+    /// Build the images of the write blocker's boards into target/firmware, and check them
+    Firmware {
+        /// Only this board: pico, teensy41, mimxrt1060-evk, imx6ul-qemu
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["run", "reproduce"])]
+        board: Option<String>,
+        /// Then let a real Linux in an emulator try to write through them, and show how it fails
+        #[arg(long)]
+        run: bool,
+        /// Build everything twice and compare
+        #[arg(long, conflicts_with = "run")]
+        reproduce: bool,
+    },
     /// Measure throughput and memory with an optimised build
     Bench {
         /// Arguments of the benchmark
@@ -41,6 +54,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Check => check(),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Task::Firmware { run: true, .. } => firmware::run(),
+        Task::Firmware { reproduce: true, .. } => firmware::reproduce(),
+        Task::Firmware { board, .. } => firmware::build(board.as_deref()),
         Task::Bench { arguments } => bench(&arguments),
     };
     match done {

@@ -126,7 +126,6 @@ pub struct Bridge<'p, D, E, const RING: usize> {
     statement_bytes: &'p mut [u8],
     provision: Option<[u8; 32]>,
     reconnect: bool,
-    stalled_requests: u32,
     last_read: Option<Micros>,
     last_refusal: Option<Micros>,
     now: Micros,
@@ -156,7 +155,6 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
             statement_bytes,
             provision: None,
             reconnect: false,
-            stalled_requests: 0,
             last_read: None,
             last_refusal: None,
             now: 0,
@@ -178,10 +176,10 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
         }
     }
 
-    /// The host reset the bus: what was under way is given up, and the session with it (5.3).
+    /// The host reset the bus: what was under way is given up. An open session goes on, since a host resets its bus after every time-out,
+    /// and a failing disk gives it many (decision 0007); what ends a session without a statement is the loss of the bridge's memory.
     pub fn bus_reset(&mut self) {
         self.give_up();
-        self.end_session(EndReason::Reset);
         self.sense = Sense::new(sense::NO_SENSE);
         self.attention = Some(sense::POWER_ON);
         self.note(Event::HostReset);

@@ -97,6 +97,13 @@ impl Request {
         })
     }
 
+    /// Whether the request stands for the ATA command it holds: a reset, and the return of response information, need none (SAT-3
+    /// 12.2.2.2, protocols 0, 1 and 15).
+    #[must_use]
+    pub const fn carries_command(&self) -> bool {
+        !matches!(self.protocol, 0 | 1 | 15)
+    }
+
     /// Offset of the ATA command in the command block: where every refused ATA command points (4.1).
     #[must_use]
     pub const fn command_byte(&self) -> u8 {
@@ -245,16 +252,17 @@ impl Request {
         }
     }
 
-    /// Whether a field, or the wrapper, is as the tuple lays down. Without data the constant has `T_DIR`, `BYT_BLOK`, `T_LENGTH`
-    /// and COUNT zero; with data 1, 1, 2 (length in COUNT) and the number of 512-byte blocks.
+    /// Whether a field, or the wrapper, is as the tuple lays down. With data `T_DIR`, `BYT_BLOK`, `T_LENGTH` and COUNT are 1, 1, 2
+    /// (length in COUNT) and the number of 512-byte blocks; without data the latter two are zero, and `T_DIR`, `BYT_BLOK` and
+    /// `T_TYPE` mean nothing (SAT-3 12.2.2.2).
     pub(crate) fn agrees(&self, tuple: &Tuple, field: Field, wrapper: Option<Wrapper>) -> bool {
         let data = tuple.data != Data::None;
         match field {
             Field::AtaProtocol => self.protocol == tuple.protocol,
-            Field::TransferDirection => self.from_device == data,
+            Field::TransferDirection => self.from_device || !data,
             Field::TransferLength => self.transfer_length == if data { 2 } else { 0 },
-            Field::ByteBlock => self.in_blocks == data,
-            Field::TransferType => !self.transfer_type,
+            Field::ByteBlock => self.in_blocks || !data,
+            Field::TransferType => !self.transfer_type || !data,
             Field::Count => match tuple.data {
                 Data::None => self.blocks() == 0,
                 Data::One => self.blocks() == 1,

@@ -18,7 +18,7 @@ use wb_policy::{
     },
     sat::LISTED_BRIDGES,
     sense::Refusal,
-    tables::{Decision, POLICY, Response},
+    tables::{Class, Decision, POLICY, Response},
 };
 
 fn bytes(text: &str) -> Vec<u8> {
@@ -167,7 +167,10 @@ fn a_refused_pass_through_points_to_the_offending_byte() {
         ("85 26 20 00 00 00 00 00 00 00 00 00 00 40 F8 00", 1),
         ("85 08 20 00 00 00 00 00 00 00 00 00 00 40 F8 00", 1),
         ("85 06 E0 00 00 00 00 00 00 00 00 00 00 40 F8 00", 2),
-        ("85 06 28 00 00 00 00 00 00 00 00 00 00 40 F8 00", 2),
+        ("85 08 06 00 00 00 01 00 00 00 00 00 00 40 EC 00", 2),
+        ("85 08 0A 00 00 00 01 00 00 00 00 00 00 40 EC 00", 2),
+        ("85 08 1E 00 00 00 01 00 00 00 00 00 00 40 EC 00", 2),
+        ("85 06 21 00 00 00 00 00 00 00 00 00 00 40 F8 00", 2),
         ("85 06 20 00 00 00 01 00 00 00 00 00 00 40 F8 00", 6),
         ("85 06 20 01 00 00 00 00 00 00 00 00 00 40 F8 00", 3),
         ("85 06 20 00 00 01 00 00 00 00 00 00 00 40 F8 00", 5),
@@ -179,7 +182,8 @@ fn a_refused_pass_through_points_to_the_offending_byte() {
         ("85 09 0E 00 00 00 01 00 30 00 09 00 00 40 2F 00", 10),
         ("85 09 0E 00 01 00 01 00 11 00 00 00 00 40 2F 00", 4),
         ("85 09 0E 00 00 00 01 00 10 00 00 00 00 40 2F 00", 14),
-        ("85 0A 06 00 00 00 01 00 00 00 00 00 00 40 30 00", 1),
+        ("85 0A 06 00 00 00 01 00 00 00 00 00 00 40 EC 00", 1),
+        ("85 0A 06 00 00 00 01 00 00 00 00 00 00 40 EF 00", 14),
         ("85 08 0E 00 C4 00 01 00 00 00 00 00 00 40 B1 00", 14),
         ("85 06 20 00 D8 00 00 00 00 00 4F 00 C2 40 B0 00", 14),
         ("85 06 20 00 DA 00 00 00 00 00 4E 00 C2 40 B0 00", 10),
@@ -190,6 +194,57 @@ fn a_refused_pass_through_points_to_the_offending_byte() {
     ];
     for (text, byte) in cases {
         assert_eq!(judged(text).action, field(byte), "{text}");
+    }
+}
+
+/// SAT-3 12.2.2.2: without data `T_DIR`, `BYT_BLOK` and `T_TYPE` mean nothing, and hosts set them; nothing of them is sent on.
+#[test]
+fn bits_that_mean_nothing_without_data_are_not_looked_at() {
+    for bits in 0..8_u8 {
+        let flags = 0x20 | bits << 2;
+        let text = format!("85 06 {flags:02X} 00 00 00 00 00 00 00 00 00 00 40 E5 00");
+        let sent = bytes("85 06 20 00 00 00 00 00 00 00 00 00 00 40 E5 00");
+        assert_eq!(emitted(&text), (sent, 0), "{text}");
+    }
+}
+
+/// D-05: an ATA command that modifies counts as such, and is answered as the ATA table says, whatever else is wrong with the request
+/// around it; where no pass-through is offered the answer stays OP.
+#[test]
+fn an_attempt_to_write_cannot_hide_behind_a_bad_request() {
+    let all = session::generous();
+    let sessions = [
+        (all, true),
+        (Session { rmb: true, ..all }, true),
+        (Session { pdt: 0x14, ..all }, true),
+        (Session { ident: false, smart: false, ..all }, false),
+        (Session { card: true, rmb: true, ..all }, false),
+    ];
+    let requests = [
+        // WRITE SECTOR(S) as PIO data-out, DMA, ultra DMA out; with CONTROL, MULTIPLE_COUNT, OFF_LINE set; with a reserved protocol.
+        ("85 0A 06 00 00 00 01 00 00 00 00 00 00 40 30 00", Refusal::WriteProtected),
+        ("85 0C 06 00 00 00 01 00 00 00 00 00 00 40 30 00", Refusal::WriteProtected),
+        ("A1 16 06 00 01 00 00 00 40 CA 00 00", Refusal::WriteProtected),
+        ("85 0C 06 00 00 00 01 00 00 00 00 00 00 40 35 04", Refusal::WriteProtected),
+        ("85 EC 06 00 00 00 01 00 00 00 00 00 00 40 35 00", Refusal::WriteProtected),
+        ("85 0C C6 00 00 00 01 00 00 00 00 00 00 40 35 00", Refusal::WriteProtected),
+        ("85 1A 06 00 00 00 01 00 00 00 00 00 00 40 35 00", Refusal::WriteProtected),
+        // SANITIZE, SET MAX ADDRESS EXT, DCO RESTORE without data; SET FEATURES is answered FLD.
+        ("85 06 00 00 12 00 00 00 00 00 00 00 00 40 B4 00", Refusal::WriteProtected),
+        ("85 07 00 00 00 00 00 00 00 00 00 00 00 40 37 00", Refusal::WriteProtected),
+        ("85 06 00 00 C0 00 00 00 00 00 00 00 00 40 B1 00", Refusal::WriteProtected),
+        ("85 06 00 00 02 00 00 00 00 00 00 00 00 40 EF 00", Refusal::Field { byte: 14 }),
+    ];
+    for (s, is_offered) in sessions {
+        for (text, refusal) in requests {
+            let judged = in_session(&s, text);
+            let expected = if is_offered { refusal } else { Refusal::OpCode };
+            assert_eq!(judged.action, Action::Refuse(expected), "{text} in {s:?}");
+            assert_eq!(judged.class, Class::Modifying, "{text} in {s:?}");
+        }
+        // Resets carry no command.
+        let reset = in_session(&s, "85 00 00 00 00 00 00 00 00 00 00 00 00 00 30 00");
+        assert_eq!(reset.class, Class::Unknown);
     }
 }
 

@@ -45,7 +45,8 @@ fn attach_script_runs_the_steps_of_7_3_in_order() {
         assert_eq!(report.refused, None);
         assert_identity(&report, &config);
         let by_byte = family != Family::HighCapacity;
-        let steps: Vec<_> = report.steps.iter().map(|step| (step.command.layer, step.command.code)).collect();
+        let steps: Vec<_> =
+            report.steps.iter().map(|step| (step.command.layer, step.command.code)).collect();
         let mut expected = vec![
             (Layer::Sd, 0),
             (Layer::Sd, 8),
@@ -74,7 +75,8 @@ fn steps_carry_digests_and_counts() {
     let config = high_capacity();
     let mut rig = Rig::new(config.clone());
     let report = rig.attach().clone();
-    let outcome = |step| report.steps.iter().find(|own| own.step == step).map(|own| (own.outcome, own.times));
+    let outcome =
+        |step| report.steps.iter().find(|own| own.step == step).map(|own| (own.outcome, own.times));
     assert_eq!(outcome(101), Some((StepOutcome::Good(sha256(&[])), 1)));
     assert_eq!(outcome(102), Some((StepOutcome::Good(sha256(&[&[0, 0, 1, 0xAA]])), 1)));
     assert_eq!(outcome(105), Some((StepOutcome::Good(sha256(&[])), config.slow_start + 1)));
@@ -89,8 +91,14 @@ fn capture_of_a_card_is_that_of_a_removable_disk() {
     assert_eq!(capture.kind, Kind::Card);
     assert!(capture.is_removable());
     assert_eq!(capture.inquiry.as_slice().get(8..36), Some(&b"SD03 SD MODEL           1.2 "[..]));
-    assert_eq!(capture.vpd.serial.map(|page| page.as_slice()[4..].to_vec()), Some(b"CAFE0001".to_vec()));
-    assert_eq!(capture.capacity16.map(|raw| raw[..12].to_vec()), Some(vec![0, 0, 0, 0, 0, 0, 0x0F, 0xFF, 0, 0, 2, 0]));
+    assert_eq!(
+        capture.vpd.serial.map(|page| page.as_slice()[4..].to_vec()),
+        Some(b"CAFE0001".to_vec())
+    );
+    assert_eq!(
+        capture.capacity16.map(|raw| raw[..12].to_vec()),
+        Some(vec![0, 0, 0, 0, 0, 0, 0x0F, 0xFF, 0, 0, 2, 0])
+    );
 }
 
 /// SD specification, 4.2.1: at most 400 kHz until the card is initialised. The model does not answer otherwise.
@@ -457,7 +465,8 @@ fn exchanged_card_is_captured_anew() {
 fn card_that_comes_back_without_crc_is_refused() {
     let mut rig = Rig::new(high_capacity());
     rig.attach();
-    rig.model.exchange(Some(CardConfig { crc: CrcBehaviour::AcceptsWithoutEffect, ..high_capacity() }));
+    rig.model
+        .exchange(Some(CardConfig { crc: CrcBehaviour::AcceptsWithoutEffect, ..high_capacity() }));
     assert_eq!(rig.wait(5), Some(DriveEvent::Changed));
     assert_eq!(rig.card.report().and_then(|report| report.refused), Some(Refused::NoCrc));
     assert!(!rig.card.start(&DownCommand::TestUnitReady, Slot::A, rig.now));

@@ -14,7 +14,7 @@ use wb_bridge::{
     drive::{Drive, DriveEvent, Refused, Slot, Status},
 };
 use wb_policy::{down::DownCommand, geometry::Geometry, sd::frame_is_allowed};
-use wb_sim::card::{CardConfig, CrcBehaviour, Damage, Faults, Family, Flip, ModelCard, PowerLoss};
+use wb_sim::card::{CardConfig, CrcBehaviour, Damage, Family, Faults, Flip, ModelCard, PowerLoss};
 
 /// Reads of the session: one block, and several. Blocks 1 and 2 of a model card are all FFh and all 00h.
 const READS: [(u64, u32); 2] = [(0, 1), (1, 2)];
@@ -99,7 +99,8 @@ fn flipped_bits_to_the_card_never_write_and_never_give_wrong_data() {
 #[test]
 fn flipped_bits_from_the_card_never_give_wrong_data() {
     for config in cards() {
-        let (refused, failed, unharmed) = sweep(&config, |faults, flip| faults.from_card.push(flip));
+        let (refused, failed, unharmed) =
+            sweep(&config, |faults, flip| faults.from_card.push(flip));
         assert!(refused > 0 && failed > 0 && unharmed > 0, "{refused} {failed} {unharmed}");
     }
 }
@@ -116,7 +117,10 @@ fn damaged_read_commands_end_in_an_error() {
     for byte in start + 1..start + 7 {
         for bit in 0..8 {
             let mut rig = Rig::new(config.clone());
-            rig.model.set_faults(Faults { to_card: vec![Flip { byte, mask: 1 << bit }], ..Faults::default() });
+            rig.model.set_faults(Faults {
+                to_card: vec![Flip { byte, mask: 1 << bit }],
+                ..Faults::default()
+            });
             rig.attach();
             assert_eq!(rig.model.bytes_carried(), start);
             let completion = rig.read(0, 1);
@@ -185,7 +189,10 @@ fn power_session(config: &CardConfig, faults: Faults, returns: bool) {
                 let completion = rig.done();
                 rig.check_data(lba, blocks, completion);
             }
-            assert!(matches!(rig.wait(3), None | Some(DriveEvent::Detached | DriveEvent::Attached)));
+            assert!(matches!(
+                rig.wait(3),
+                None | Some(DriveEvent::Detached | DriveEvent::Attached)
+            ));
         }
         if returns && rig.card.report().is_none() {
             assert_eq!(rig.wait(5), Some(DriveEvent::Attached));
@@ -231,9 +238,12 @@ fn cards_without_crc_are_refused_before_a_flip_can_hurt() {
             for bit in 0..8 {
                 let flip = Flip { byte, mask: 1 << bit };
                 let faults = Faults { to_card: vec![flip], ..Faults::default() };
-                case(|| format!("{crc:?}, byte {byte}, bit {bit}"), || {
-                    run(faults);
-                });
+                case(
+                    || format!("{crc:?}, byte {byte}, bit {bit}"),
+                    || {
+                        run(faults);
+                    },
+                );
             }
         }
     }

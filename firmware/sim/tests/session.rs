@@ -59,7 +59,7 @@ fn a_session_is_stated_and_verified() {
     assert!(send(&mut host, &finish_request(0), &END).is_err(), "the session is closed");
 }
 
-/// 5.3: a checkpoint leaves the session open; a bus reset ends it without a statement.
+/// 5.3: a checkpoint leaves the session open, and so does a reset of the bus; a drive that goes ends it without a statement.
 #[test]
 fn checkpoints_and_resets() {
     let mut host = bridge(DriveConfig::default());
@@ -72,13 +72,20 @@ fn checkpoints_and_resets() {
     let second = finish(&mut host, 1);
     assert_eq!((second.log.entries, second.session.checkpoint), (2, 1));
     host.enumerate();
+    assert!(info(&mut host).has(flag::SESSION));
+    assert_eq!(finish(&mut host, 1).log.entries, 2);
+    host.device_mut().drive_mut().host_mut().unplug();
+    host.device_mut().idle(1_000_000);
+    host.device_mut().drive_mut().host_mut().plug();
+    assert!(host.device_mut().attach());
+    host.enumerate();
     assert!(!info(&mut host).has(flag::SESSION));
     assert!(send(&mut host, &finish_request(1), &END).is_err());
     assert!(!info(&mut host).has(flag::STATEMENT));
     send(&mut host, &Request::Start, &START).unwrap();
     let third = finish(&mut host, 0);
     assert_eq!(third.session.number, 2);
-    assert_eq!(third.session.previous, Some(EndReason::Reset));
+    assert_eq!(third.session.previous, Some(EndReason::Detached));
     assert_eq!(third.log.entries, 0);
 }
 

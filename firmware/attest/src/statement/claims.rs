@@ -165,19 +165,16 @@ pub enum EndReason {
     Detached,
     /// The medium was changed, or its capacity.
     MediumChanged,
-    /// The host reset the bridge.
-    Reset,
 }
 
 impl EndReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::Open,
         Self::Finished,
         Self::Superseded,
         Self::Detached,
         Self::MediumChanged,
-        Self::Reset,
     ];
 
     /// The number used in the statement.
@@ -189,7 +186,6 @@ impl EndReason {
             Self::Superseded => 2,
             Self::Detached => 3,
             Self::MediumChanged => 4,
-            Self::Reset => 5,
         }
     }
 
@@ -427,13 +423,13 @@ pub struct Counters<'a> {
 pub struct Emission {
     /// The command, one row for each variant of the command set the bridge can emit.
     pub command: Command,
-    /// How often since attach.
+    /// How often since the bridge was powered up.
     pub count: u64,
     /// How often up to START.
     pub at_start: u64,
 }
 
-/// Commands sent to the drive since attach.
+/// Commands sent to the drive side since the bridge was powered up.
 #[derive(Debug, Clone, Copy)]
 pub struct Emitted<'a> {
     /// Command blocks (CBW) written to the drive's bulk-OUT endpoint; 0 for cards.

@@ -336,7 +336,7 @@ pub struct Counters {
     pub rows: Listed<Counter>,
 }
 
-/// Commands sent to the drive since attach.
+/// Commands sent to the drive side since the bridge was powered up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Emitted {

@@ -1,7 +1,8 @@
 //! The write blocker on the emulated board.
 //!
-//! Words given by semihosting (`arg=`) stand for the straps of a real board: `ident`, `smart`. The key lives in memory: the emulated board
-//! has no flash of its own, and nobody should trust what it signs. Events and lights are printed, one line each.
+//! Words given by semihosting (`arg=`) stand for the straps and the key page of a real board: `ident`, `smart`, `seed=` with 64 hex digits.
+//! A key that is made at run time lives in memory only and does not change the serial number: the emulated board has no flash, and nobody
+//! should trust what it signs. Events and lights are printed, one line each.
 #![no_std]
 #![no_main]
 
@@ -59,11 +60,25 @@ entry!(main);
 
 fn main() -> ! {
     let firmware_digest = image::digest();
-    let mut words = [0; 64];
+    let mut words = [0; 256];
     let words = semihosting::command_line(&mut words);
     let has = |wanted: &str| words.split_ascii_whitespace().any(|word| word == wanted);
     let profiles = Profiles { ident: has("ident"), smart: has("smart") };
-    Board::new(firmware_digest, profiles).run()
+    let seed = words.split_ascii_whitespace().find_map(|word| word.strip_prefix("seed="));
+    Board::new(firmware_digest, profiles, seed.and_then(parse_seed).as_ref()).run()
+}
+
+/// 64 hex digits.
+fn parse_seed(text: &str) -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != seed.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, pair) in seed.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(seed)
 }
 
 /// Everything together.
@@ -77,8 +92,10 @@ struct Board {
 }
 
 impl Board {
-    fn new(firmware_digest: [u8; 32], profiles: Profiles) -> Self {
+    fn new(firmware_digest: [u8; 32], profiles: Profiles, seed: Option<&[u8; 32]>) -> Self {
         let clock = Clock::new();
+        let signer = seed.map(Signer::new);
+        let public_key = signer.as_ref().map(Signer::public_key);
         let config = Config {
             policy: &POLICY,
             policy_digest: POLICY_DIGEST,
@@ -87,7 +104,7 @@ impl Board {
             build: env!("CARGO_PKG_VERSION"),
             firmware_digest,
             protection: Protection::PlainFlash,
-            public_key: None,
+            public_key,
             boot_counter: 1,
             kind: Kind::Usb,
             bounds: Bounds::LARGE,
@@ -95,8 +112,9 @@ impl Board {
         let host = drive_port::open(drive_port::CONFIG, clock.now());
         let drive = UsbDrive::new(host, Settings { profiles, is_listed: sat::is_listed });
         let bridge = BRIDGE.init(Bridge::new(config, drive, Software::new(), STATEMENT.take()));
-        let (device, endpoints) = device(clock);
-        Self { clock, device, endpoints, bridge, signer: None, lights: Lights::default() }
+        let serial = public_key.map_or([b'0'; 24], |key| usb_serial(&key_id(&key)));
+        let (device, endpoints) = device(clock, SERIAL.init(serial));
+        Self { clock, device, endpoints, bridge, signer, lights: Lights::default() }
     }
 
     fn run(mut self) -> ! {
@@ -146,7 +164,8 @@ impl Board {
         while let Some(event) = self.bridge.next_event() {
             say!("EVENT {event:?}");
         }
-        let lights = self.bridge.lights();
+        // The light for reading would flicker with every command.
+        let lights = Lights { reading: false, ..self.bridge.lights() };
         if lights != self.lights {
             say!("LIGHTS {lights:?}");
             self.lights = lights;
@@ -154,16 +173,18 @@ impl Board {
     }
 }
 
-/// The device side, with the serial number of a board without a key.
-fn device(clock: Clock) -> (UsbDevice<'static, Bus>, Endpoints<'static, Bus>) {
+/// The device side.
+fn device(
+    clock: Clock,
+    serial: &'static [u8; 24],
+) -> (UsbDevice<'static, Bus>, Endpoints<'static, Bus>) {
     // SAFETY: this is the only place that opens UART1, and it is reached once.
     let wire = unsafe { Uart::new(clock) };
     let rooms =
         Rooms { first_in: FIRST_IN.take(), second_in: SECOND_IN.take(), out: OUT.take() };
     let allocator = ALLOCATOR.init(UsbBusAllocator::new(RedirBus::new(Peer::new(wire, rooms))));
     let endpoints = Endpoints::new(allocator, PACKET);
-    let serial = core::str::from_utf8(SERIAL.init([b'0'; 24])).unwrap_or("");
-    match build(allocator, serial, RELEASE) {
+    match build(allocator, core::str::from_utf8(serial).unwrap_or(""), RELEASE) {
         Some(device) => (device, endpoints),
         None => {
             say!("the descriptors do not fit");

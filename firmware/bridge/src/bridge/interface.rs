@@ -9,11 +9,11 @@ use wb_attest::{
         Ending, Info, MIN_ANSWER, Request, STORAGE_INTERFACE, Setup, descriptors, encode_leaves,
         flag, resolve_seq,
     },
-    statement::Kind,
+    statement::{Command, Kind, Layer, RefusalKind},
 };
 
 use super::{Bridge, Event};
-use crate::drive::Drive;
+use crate::{counters::Fate, drive::Drive};
 
 /// Largest answer of LEAVES and STATEMENT: fits the control buffer of `usb-device` with room for a header.
 pub const ANSWER: u16 = 192;
@@ -29,7 +29,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     pub fn control_in(&mut self, setup: &Setup, out: &mut [u8]) -> Option<usize> {
         let answer = self.answer_control(setup, out);
         if answer.is_none() {
-            self.stalled_requests = self.stalled_requests.saturating_add(1);
+            self.count_stalled(setup);
         }
         answer
     }
@@ -64,7 +64,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     pub fn control_out(&mut self, setup: &Setup, data: &[u8]) -> bool {
         let is_done = self.take_control(setup, data).is_some();
         if !is_done {
-            self.stalled_requests = self.stalled_requests.saturating_add(1);
+            self.count_stalled(setup);
         }
         is_done
     }
@@ -87,6 +87,16 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             }
             Request::Info | Request::Leaves { .. } | Request::Statement { .. } => None,
         }
+    }
+
+    /// A stalled request is counted like a refused command (5.2).
+    fn count_stalled(&mut self, setup: &Setup) {
+        let command = Command {
+            layer: Layer::Interface,
+            code: setup.request,
+            sub: u16::from(setup.request_type),
+        };
+        self.counters.count(command, Fate::Refused(RefusalKind::Fld));
     }
 
     /// Opens a session; refused without a key or without a drive.

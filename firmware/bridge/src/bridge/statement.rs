@@ -3,16 +3,20 @@
 //! Facts: the published requirements, sections 4.3 and 5.3. Signing takes up to seconds on a small chip, so the board does it beside the
 //! reads: it takes the bytes in pieces and hands the signature back.
 
+use heapless::Vec;
 use wb_attest::{
     digest::HashEngine,
     key::key_id,
     statement::{
-        Audit, Claims, Counter, Counters, Coverage, Device, Edit, Emission,
-        Emitted as EmittedClaim, EndReason, Firmware, Kind, List, LogState, Originated, Refusals,
-        SIGNATURE, Session as SessionClaim, Source, Unsigned, encode, profile,
+        Audit, Claims, Command, Counter, Counters, Coverage, Device, Edit, Emission,
+        Emitted as EmittedClaim, EndReason, Firmware, Kind, Layer, List, LogState, Originated,
+        Refusals, SIGNATURE, Session as SessionClaim, Source, Unsigned, encode, profile,
     },
 };
-use wb_policy::present;
+use wb_policy::{
+    capture::Capture,
+    present::{self, Change},
+};
 
 use super::{Bridge, COMMANDS, Event, identity};
 use crate::{
@@ -78,7 +82,8 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             [(config.profiles.ident, profile::IDENT), (config.profiles.smart, profile::SMART)];
         let rows = Rows(&self.counters);
         let sent = Sent { now: emitted, before: &open.emitted };
-        let edits = Edits { capture, ident: config.profiles.ident };
+        let edits = Edits::of(capture, config.profiles.ident);
+        let edits = &edits;
         let identity = identity::Parts::of(report);
         let claims = Claims {
             start_nonce: open.nonce,
@@ -221,21 +226,32 @@ impl Source<Emission> for Sent<'_> {
     }
 }
 
-/// Names of the fields that the host was shown otherwise.
-struct Edits<'a> {
-    capture: &'a wb_policy::capture::Capture,
-    ident: bool,
+/// What the host was shown otherwise than the drive gave it.
+struct Edits<'a>(Vec<Change<'a>, { present::EDITS_MAX }>);
+
+impl<'a> Edits<'a> {
+    fn of(capture: &'a Capture, ident: bool) -> Self {
+        let mut edits = Vec::new();
+        for change in present::changes(capture, ident) {
+            // There is room: no drive has more edits than EDITS_MAX.
+            if edits.push(change).is_err() {
+                break;
+            }
+        }
+        Self(edits)
+    }
 }
 
-impl<'e> Source<Edit<'e>> for Edits<'_> {
-    fn each(&self, visit: &mut dyn FnMut(&Edit<'e>)) {
-        let command = wb_attest::statement::Command {
-            layer: wb_attest::statement::Layer::Scsi,
-            code: 0x12,
-            sub: 0,
-        };
-        present::edits(self.capture, self.ident).for_each(|name| {
-            visit(&Edit { command, offset: 0, original: name.as_bytes(), presented: &[] })
-        });
+impl<'a> Source<Edit<'a>> for &'a Edits<'a> {
+    fn each(&self, visit: &mut dyn FnMut(&Edit<'a>)) {
+        for change in &self.0 {
+            let command = Command { layer: Layer::Scsi, code: change.opcode, sub: change.sub };
+            visit(&Edit {
+                command,
+                offset: change.offset,
+                original: change.original,
+                presented: change.presented(),
+            });
+        }
     }
 }

@@ -241,13 +241,18 @@ impl<'a> Classifier<'a> {
             Some((place, row)) => base.on(start.saturating_add(place), row),
             None => base,
         };
+        let denied = self.denied_ata();
         if !is_offered(&subject, rows) {
-            return Judgement { decision: Decision::Deny, basis: Basis::Profile, ..base }
+            let class = denied.map_or(base.class, |denied| denied.class);
+            return Judgement { class, decision: Decision::Deny, basis: Basis::Profile, ..base }
                 .refuse(Response::OpCode, 0);
         }
         if let Some(byte) = self.wrong_length(rows) {
             return Judgement { decision: Decision::Deny, basis: Basis::Length, ..base }
                 .refuse(Response::Field, byte);
+        }
+        if let Some(denied) = denied {
+            return denied;
         }
         match chosen.and_then(|place| Some((start.saturating_add(place), rows.get(place)?))) {
             Some((place, row)) if row.decision == Decision::Ata => {
@@ -298,7 +303,8 @@ impl<'a> Classifier<'a> {
         }
     }
 
-    /// 85h and A1h: the pass-through's own guards, then the ATA table, then what the matched constant lays down (4.1).
+    /// 85h and A1h with a command that the ATA table may allow: the pass-through's own guards, then that table, then what the matched
+    /// constant lays down (4.1).
     fn pass_through(&self, base: Judgement, place: usize, row: &SubRow<'_>) -> Judgement {
         let Some(request) = Request::parse(self.cdb) else { return base.refuse_unknown() };
         let subject = self.subject(None);
@@ -322,6 +328,15 @@ impl<'a> Classifier<'a> {
             }
         }
         judged
+    }
+
+    /// An ATA command that the ATA table refuses whatever its pass-through says. It is answered and counted by its own row, so that an
+    /// attempt to write cannot hide behind a field that is refused as well (4.1, D-05).
+    fn denied_ata(&self) -> Option<Judgement> {
+        let request = Request::parse(self.cdb).filter(Request::carries_command)?;
+        let judged = self.ata(&request);
+        let by_row = matches!(judged.basis, Basis::Code | Basis::Row(_));
+        (judged.decision == Decision::Deny && by_row).then_some(judged)
     }
 
     /// The ATA table.

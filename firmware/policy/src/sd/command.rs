@@ -87,7 +87,11 @@ impl SdCommand {
     #[must_use]
     pub fn read(range: &BlockRange, block_addressed: bool) -> Option<Self> {
         let address = CardAddress::of(range, block_addressed)?;
-        Some(if range.blocks() == 1 { Self::ReadSingle(address) } else { Self::ReadMultiple(address) })
+        Some(if range.blocks() == 1 {
+            Self::ReadSingle(address)
+        } else {
+            Self::ReadMultiple(address)
+        })
     }
 
     /// Command index.
@@ -230,8 +234,9 @@ mod tests {
     #[test]
     fn known_frames_of_the_attach_script() {
         use SdCommand::{
-            Application, CrcOn, GoIdle, ReadOcr, SdStatus, SendCid, SendCsd, SendInterfaceCondition,
-            SendOperatingCondition, SendScr, SendStatus, SetBlockLength, StopTransmission,
+            Application, CrcOn, GoIdle, ReadOcr, SdStatus, SendCid, SendCsd,
+            SendInterfaceCondition, SendOperatingCondition, SendScr, SendStatus, SetBlockLength,
+            StopTransmission,
         };
         for (command, expected) in [
             (GoIdle, [0x40, 0, 0, 0, 0, 0x95]),
@@ -277,7 +282,9 @@ mod tests {
     /// Policy 7.4: address = LBA when CCS = 1, else LBA x 512, with a 32-bit check of the last block.
     #[test]
     fn addresses_fit_32_bits_or_do_not_exist() {
-        let get = |lba, blocks, by_block| CardAddress::of(&range(lba, blocks), by_block).map(CardAddress::get);
+        let get = |lba, blocks, by_block| {
+            CardAddress::of(&range(lba, blocks), by_block).map(CardAddress::get)
+        };
         assert_eq!(get(7, 1, true), Some(7));
         assert_eq!(get(7, 1, false), Some(3584));
         assert_eq!(get(0x7F_FFFF, 1, false), Some(0xFFFF_FE00));

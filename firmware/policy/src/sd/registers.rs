@@ -74,7 +74,8 @@ pub fn csd_size(csd: &[u8; 16]) -> Option<(CsdVersion, u64)> {
     match bits(127, 126) {
         0 => {
             let read_length = u32::try_from(bits(83, 80)).ok().filter(|n| (9..=11).contains(n))?;
-            let exponent = u32::try_from(bits(49, 47)).ok()?.checked_add(2)?.checked_add(read_length)?;
+            let exponent =
+                u32::try_from(bits(49, 47)).ok()?.checked_add(2)?.checked_add(read_length)?;
             let bytes = bits(73, 62).checked_add(1)?.checked_shl(exponent)?;
             Some((CsdVersion::V1, bytes.checked_div(u64::from(CARD_BLOCK_BYTES))?))
         }

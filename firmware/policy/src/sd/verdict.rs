@@ -7,7 +7,9 @@
 //! whose rules come from SPI mode, and `emmc` where eMMC differs. So an eMMC command is looked up in `emmc` and, when it has no
 //! rows there, with the others; a decision GUARD or SUB without a matching row is NEVER.
 
-use crate::tables::{CardBus, CardKind, CardRow, Condition, Decision, Policy, Profile, SubLayer, SubRow};
+use crate::tables::{
+    CardBus, CardKind, CardRow, Condition, Decision, Policy, Profile, SubLayer, SubRow,
+};
 
 /// How a card is connected, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +77,13 @@ const APP_CMD: u8 = 55;
 /// would be taken for the application command of the same index; only CMD0, CMD13 and CMD55, which are harmless either way, may
 /// then be sent.
 #[must_use]
-pub fn may_emit(policy: &Policy<'_>, state: &SdState, index: u8, argument: u32, application: bool) -> bool {
+pub fn may_emit(
+    policy: &Policy<'_>,
+    state: &SdState,
+    index: u8,
+    argument: u32,
+    application: bool,
+) -> bool {
     let awaited = state.previous == Some(APP_CMD);
     if application {
         return awaited && application_may_follow(policy, state, Application { index, argument });
@@ -111,7 +119,9 @@ fn decided(
 ) -> bool {
     let Some(row) = row else { return false };
     let holds = |condition: &Condition| holds(policy, state, condition, argument);
-    let active = |row: &&SubRow<'_>| row.profile == Profile::Core || (row.profile == Profile::Ident && state.ident);
+    let active = |row: &&SubRow<'_>| {
+        row.profile == Profile::Core || (row.profile == Profile::Ident && state.ident)
+    };
     let matching = rows.iter().filter(active).find(|row| row.select.iter().all(holds));
     let needs_row = match row.decision {
         Decision::Emit => false,

@@ -120,11 +120,15 @@ impl Oracle {
             .iter()
             .find(|row| active(s, row) && selects(&row.selector, &|f| scsi_fact(s, cdb, f)));
         let class = chosen.map_or(&main.class, |row| &row.class);
+        let denied = self.denied_ata(s, cdb);
         if allowing && !rows.iter().any(|row| allows(&row.decision) && active(s, row)) {
-            return verdict(class, "OP");
+            return verdict(denied.as_ref().map_or(class, |denied| &denied.class), "OP");
         }
         if (rows.is_empty() || allowing) && cdb.len() != right_length(op) {
             return verdict(class, "FLD");
+        }
+        if let Some(denied) = denied {
+            return denied;
         }
         let Some(row) = chosen else {
             return verdict(class, &self.after_tables(s, cdb, &main.decision));
@@ -192,6 +196,30 @@ impl Oracle {
             }
         }
         inner
+    }
+
+    /// A pass-through with an ATA command of a DENY row. Protocols 0 and 1 are resets and 15 asks for registers: no command.
+    fn denied_ata(&self, s: &Session, cdb: &[u8]) -> Option<Verdict> {
+        if !matches!(cdb[0], 0x85 | 0xA1) {
+            return None;
+        }
+        let request = Ata::of(cdb);
+        if [0, 1, 15].contains(&(request.flags[0] >> 1 & 0xF)) {
+            return None;
+        }
+        let main = &self.ata[usize::from(request.command)];
+        let rows: Vec<&Sub> = self.sub_rows("ata", request.command).collect();
+        let fact = |f: &str| ata_fact(s, &request, f);
+        let chosen = rows.iter().find(|row| active(s, row) && selects(&row.selector, &fact));
+        let offered = rows.iter().any(|row| allows(&row.decision) && active(s, row))
+            || !rows.iter().any(|row| allows(&row.decision));
+        match chosen {
+            _ if main.decision == "DENY" => Some(verdict(&main.class, &main.response)),
+            Some(row) if row.decision == "DENY" && offered => {
+                Some(verdict(&row.class, &row.response))
+            }
+            _ => None,
+        }
     }
 
     fn ata_class(&self, s: &Session, request: &Ata) -> String {
@@ -438,10 +466,11 @@ impl Ata {
         match field {
             "protocol" => first >> 1 & 0xF == protocol,
             "extend" => (first & 1 == 1) == extend && (self.long || !extend),
-            "t_dir" => (second & 8 != 0) == data,
+            // SAT-3 12.2.2.2: without data these three are ignored.
+            "t_dir" => second & 8 != 0 || !data,
             "t_length" => second & 3 == if data { 2 } else { 0 },
-            "byt_blok" => (second & 4 != 0) == data,
-            "t_type" => second & 0x10 == 0,
+            "byt_blok" => second & 4 != 0 || !data,
+            "t_type" => second & 0x10 == 0 || !data,
             "count" => blocks.is_none_or(|blocks| blocks == self.blocks()),
             "hob" => {
                 let zone = self.command == 0x4A;

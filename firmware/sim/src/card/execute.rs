@@ -1,8 +1,6 @@
 //! What the model card does with a command whose CRC it did not find wrong.
 
-use super::state::{
-    ADDRESS_ERROR, Core, ILLEGAL, Intake, PARAMETER_ERROR, Target,
-};
+use super::state::{ADDRESS_ERROR, Core, ILLEGAL, Intake, PARAMETER_ERROR, Target};
 use super::{CrcBehaviour, Family, registers};
 
 const HIGH_CAPACITY_HOST: u32 = 0x4000_0000;
@@ -61,11 +59,8 @@ impl Core {
     /// Commands that are illegal in the card's state (SD specification, 4.3.7 and 7.2.1): a card that is not initialised knows few, a
     /// locked one those of class 0 and the lock command.
     fn is_refused(&self, index: u8, application: bool) -> bool {
-        let early = if application {
-            index == 41
-        } else {
-            matches!(index, 0 | 1 | 5 | 8 | 55 | 58 | 59)
-        };
+        let early =
+            if application { index == 41 } else { matches!(index, 0 | 1 | 5 | 8 | 55 | 58 | 59) };
         let open = if application {
             matches!(index, 41 | 42)
         } else {

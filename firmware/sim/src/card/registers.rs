@@ -1,6 +1,5 @@
 //! Registers of the model card (SD specification, chapter 5).
 
-
 use super::Family;
 
 /// A plausible card: manufacturer 03h, OID `SD`, product `MODEL`, revision 1.2.
@@ -14,9 +13,7 @@ pub(super) fn csd(family: Family, blocks: u64) -> [u8; 16] {
     match family {
         Family::Standard | Family::StandardVersion1 | Family::SdioOnly | Family::Mmc => {
             let c_size = u128::from(blocks / 512).saturating_sub(1) & 0xFFF;
-            (0x002E_0032_5B59_0000_0000_7F80_0A40_0001_u128
-                | (c_size << 62)
-                | (0b111 << 47))
+            (0x002E_0032_5B59_0000_0000_7F80_0A40_0001_u128 | (c_size << 62) | (0b111 << 47))
                 .to_be_bytes()
         }
         Family::HighCapacity => {

@@ -233,9 +233,11 @@ impl Core {
         if self.faults.power.is_empty() {
             return;
         }
-        let off = self.faults.power.iter().any(|loss| {
-            number >= loss.byte && number < loss.byte.saturating_add(loss.bytes)
-        });
+        let off = self
+            .faults
+            .power
+            .iter()
+            .any(|loss| number >= loss.byte && number < loss.byte.saturating_add(loss.bytes));
         match (off, self.mode) {
             (true, Mode::Off) | (false, Mode::Native | Mode::Spi) => {}
             (true, _) => {

@@ -26,10 +26,11 @@ fn with_fault(opcode: u8, kind: FaultKind) -> Rig {
     Rig::new(ModelUsbDrive::new(ModelDrive::new(DriveConfig::default()), options), settings())
 }
 
-/// A drive whose bulk-only reset fails, or is followed by a unit attention.
+/// A drive whose bulk-only reset fails, or is followed by a unit attention; or that calls the end of its data padding.
 struct Stubborn {
     inner: ModelUsbDrive,
     refuses_reset: bool,
+    padding: u32,
 }
 
 impl UsbDevice for Stubborn {
@@ -48,7 +49,15 @@ impl UsbDevice for Stubborn {
     }
 
     fn bulk_in(&mut self, endpoint: u8, max: usize) -> InResult {
-        self.inner.bulk_in(endpoint, max)
+        let mut answer = self.inner.bulk_in(endpoint, max);
+        if let InResult::Data(bytes) = &mut answer
+            && bytes.len() == 13
+            && bytes.starts_with(b"USBS")
+            && self.padding > 0
+        {
+            bytes.splice(8..12, self.padding.to_le_bytes());
+        }
+        answer
     }
 
     fn reset(&mut self) {
@@ -66,7 +75,7 @@ fn stubborn(opcode: u8, refuses_reset: bool) -> Rig<Stubborn> {
         ..UsbOptions::default()
     };
     let inner = ModelUsbDrive::new(ModelDrive::new(DriveConfig::default()), options);
-    Rig::new(Stubborn { inner, refuses_reset }, settings())
+    Rig::new(Stubborn { inner, refuses_reset, padding: 0 }, settings())
 }
 
 /// 6.3: what each broken answer to a READ is called, whether reset recovery was needed, and that the next READ is right.
@@ -104,6 +113,20 @@ fn each_fault_of_a_read_has_its_name() {
         assert_eq!(rig.delivered(&again), peeked);
         rig.assert_clean();
     }
+}
+
+/// 6.3: data that the drive itself calls padding are not data, however many bytes came.
+#[test]
+fn padding_is_not_data() {
+    let mut rig = stubborn(0xFF, false);
+    rig.attach();
+    rig.side.host_mut().device_mut().padding = 1024;
+    let completion = rig.read(100, 8);
+    assert_eq!(completion.status, Status::Fault(Fault::ShortData));
+    assert_eq!(completion.delivered, 6 * 512);
+    rig.side.host_mut().device_mut().padding = 0;
+    assert!(is_good(&rig.read(100, 8)));
+    rig.assert_rules();
 }
 
 /// 6.3: after a recovery the requests are the three of Bulk-Only Transport 5.3.4 and no other.

@@ -148,6 +148,9 @@ impl<W: Wire> Peer<W> {
         {
             self.look();
         }
+        if self.pipes.is_resetting() {
+            return;
+        }
         self.advance_control();
         self.advance_in(1);
         self.advance_in(2);

@@ -178,6 +178,11 @@ impl Pipes {
         self.reset = true;
     }
 
+    /// Whether the device has yet to be told of a reset; until then the bus is quiet.
+    pub fn is_resetting(&self) -> bool {
+        self.reset
+    }
+
     /// The host begins a control transfer: whatever endpoint 0 still had is gone, and a halt of it too.
     pub fn host_setup(&mut self, setup: [u8; 8]) {
         let ([own_in, ..], [own_out, ..]) = (&mut self.ins, &mut self.outs);

@@ -24,6 +24,7 @@ const PACKET: u8 = 64;
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "the fields are printed")]
 pub enum Failure {
     Pipe(PipeFault),
     Port(Port),
@@ -236,6 +237,11 @@ impl Disk {
     pub fn read(&mut self, lba: u64, blocks: u32, slot: Slot) -> Result<Ended, Failure> {
         let range =
             self.geometry.range(lba, blocks).ok_or(Failure::Unexpected("beyond the end"))?;
-        self.command(&DownCommand::Read(range), slot)
+        let ended = self.command(&DownCommand::Read(range), slot)?;
+        let wanted = blocks.saturating_mul(self.geometry.block_bytes);
+        if ended.status == 0 && usize::try_from(wanted) != Ok(ended.moved) {
+            return Err(Failure::Unexpected("short data with success"));
+        }
+        Ok(ended)
     }
 }
