@@ -8,3 +8,4 @@ pub mod usbredir;
 pub mod bridge;
 pub mod bus;
 pub mod host;
+pub mod guest;

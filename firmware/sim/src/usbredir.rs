@@ -14,6 +14,7 @@
 //! itself and sends SET_CONFIGURATION and SET_INTERFACE as packets of their own.
 
 mod packet;
+mod proxy;
 mod session;
 mod trace;
 
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use proxy::Proxy;
 pub use session::{ProtocolError, Session};
 pub use trace::{Counters, Event, Trace};
 

@@ -37,8 +37,8 @@ pub const CHAIN: usize = 8;
 struct Word(UnsafeCell<u32>);
 
 impl Word {
-    const fn new(value: u32) -> Self {
-        Self(UnsafeCell::new(value))
+    const fn new() -> Self {
+        Self(UnsafeCell::new(0))
     }
 
     fn get(&self) -> u32 {
@@ -100,14 +100,14 @@ struct QueueHead {
 impl QueueHead {
     const fn new() -> Self {
         Self {
-            horizontal: Word::new(END),
-            characteristics: Word::new(0),
-            capabilities: Word::new(0),
-            current: Word::new(0),
-            next: Word::new(END),
-            alternate: Word::new(END),
-            token: Word::new(HEAD_OVERLAY),
-            pages: [const { Word::new(0) }; 5],
+            horizontal: Word::new(),
+            characteristics: Word::new(),
+            capabilities: Word::new(),
+            current: Word::new(),
+            next: Word::new(),
+            alternate: Word::new(),
+            token: Word::new(),
+            pages: [const { Word::new() }; 5],
         }
     }
 }
@@ -124,10 +124,10 @@ struct Element {
 impl Element {
     const fn new() -> Self {
         Self {
-            next: Word::new(END),
-            alternate: Word::new(END),
-            token: Word::new(0),
-            pages: [const { Word::new(0) }; 5],
+            next: Word::new(),
+            alternate: Word::new(),
+            token: Word::new(),
+            pages: [const { Word::new() }; 5],
         }
     }
 
@@ -168,7 +168,7 @@ impl<const SLOT: usize> Memory<SLOT> {
         assert!(CONTROL_BYTES + STATUS_BYTES <= 4096, "small buffers lie in one page");
     };
 
-    /// Empty memory.
+    /// Memory of zeros only, so that it takes no room in an image; the driver writes everything before the controller sees it.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::SIZES;

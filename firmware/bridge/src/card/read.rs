@@ -184,7 +184,9 @@ impl Operation {
 
     fn ask_status<SPI: SpiBus<u8>, CS: OutputPin>(&mut self, link: &mut Link<SPI, CS>) -> Turn {
         let status = link.status();
-        link.count_command(DownCommand::TestUnitReady.index());
+        if !matches!(status, Err(Trouble::Busy | Trouble::Withheld)) {
+            link.count_command(DownCommand::TestUnitReady.index());
+        }
         match status {
             Ok((r1, _)) if r1 & R1_IDLE != 0 => self.give_up(link, TARGET_FAILURE),
             Ok((r1, status)) => {

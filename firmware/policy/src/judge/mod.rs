@@ -334,9 +334,7 @@ impl<'a> Classifier<'a> {
     /// attempt to write cannot hide behind a field that is refused as well (4.1, D-05).
     fn denied_ata(&self) -> Option<Judgement> {
         let request = Request::parse(self.cdb).filter(Request::carries_command)?;
-        let judged = self.ata(&request);
-        let by_row = matches!(judged.basis, Basis::Code | Basis::Row(_));
-        (judged.decision == Decision::Deny && by_row).then_some(judged)
+        Some(self.ata(&request)).filter(|judged| judged.decision == Decision::Deny)
     }
 
     /// The ATA table.

@@ -211,13 +211,12 @@ impl Oracle {
         let rows: Vec<&Sub> = self.sub_rows("ata", request.command).collect();
         let fact = |f: &str| ata_fact(s, &request, f);
         let chosen = rows.iter().find(|row| active(s, row) && selects(&row.selector, &fact));
-        let offered = rows.iter().any(|row| allows(&row.decision) && active(s, row))
-            || !rows.iter().any(|row| allows(&row.decision));
+        let allowing = || rows.iter().filter(|row| allows(&row.decision));
+        let offered = allowing().count() == 0 || allowing().any(|row| active(s, row));
         match chosen {
             _ if main.decision == "DENY" => Some(verdict(&main.class, &main.response)),
-            Some(row) if row.decision == "DENY" && offered => {
-                Some(verdict(&row.class, &row.response))
-            }
+            _ if !offered => Some(verdict(chosen.map_or(&main.class, |row| &row.class), "FLD")),
+            Some(row) if row.decision == "DENY" => Some(verdict(&row.class, &row.response)),
             _ => None,
         }
     }

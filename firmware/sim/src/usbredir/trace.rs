@@ -36,6 +36,13 @@ pub enum Event {
     Cancelled(u8),
 }
 
+impl Event {
+    /// A reset of the bus, or Bulk-Only Mass Storage Reset: the next transfer is a command.
+    fn ends_command(&self) -> bool {
+        matches!(self, Self::Reset | Self::Control { setup: [0x21, 0xFF, ..], .. })
+    }
+}
+
 /// Numbers of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -117,6 +124,17 @@ impl Trace {
         counts
     }
 
+    /// A command has begun whose status has not come.
+    pub(crate) fn is_in_command(&self) -> bool {
+        self.status_due
+    }
+
+    /// Nobody waits any more for the status of the command under way.
+    pub(crate) fn give_up(&mut self) {
+        self.data_due = 0;
+        self.status_due = false;
+    }
+
     pub(crate) fn note(&mut self, event: Event) {
         match &event {
             Event::Control { answer, .. } => {
@@ -135,9 +153,8 @@ impl Trace {
             Event::Cancelled(_) => add(&mut self.counters.cancelled, 1),
             Event::Configuration(_) | Event::AlternateSetting(..) => {}
         }
-        if matches!(event, Event::Reset) {
-            self.data_due = 0;
-            self.status_due = false;
+        if event.ends_command() {
+            self.give_up();
         }
         if !self.options.record {
             return;
