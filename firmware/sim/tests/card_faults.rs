@@ -131,6 +131,36 @@ fn damaged_read_commands_end_in_an_error() {
     }
 }
 
+/// Policy 7.4: a damaged CMD12 or CMD13 after a read of several blocks is sent once more; the data had come and were right, and the card need
+/// not be initialised anew.
+#[test]
+fn damaged_stop_and_status_commands_are_sent_again() {
+    let config = &cards()[0];
+    let mut clean = Rig::new(config.clone());
+    clean.model.record();
+    clean.attach();
+    let start = usize::try_from(clean.model.bytes_carried()).expect("small");
+    clean.read(1, 2);
+    let sent: Vec<u8> = clean.model.recorded().iter().map(|(_, byte)| *byte).collect();
+    for first in [0x4C, 0x4D] {
+        let frame = start + sent[start..].iter().position(|byte| *byte == first).expect("sent");
+        for byte in (frame..frame + 6).map(|byte| u64::try_from(byte).expect("small")) {
+            let mut rig = Rig::new(config.clone());
+            let to_card = vec![Flip { byte, mask: 0x10 }];
+            rig.model.set_faults(Faults { to_card, ..Faults::default() });
+            rig.attach();
+            assert_eq!(rig.read(1, 2).status, Status::Good);
+            let index = usize::from(first & 0x3F);
+            let script = u32::from(first == 0x4D);
+            if byte > u64::try_from(frame).expect("small") {
+                assert_eq!(rig.card.emitted().card[index], 2 + script, "{first:02x} {byte}");
+            }
+            assert_eq!(rig.card.emitted().recoveries, 0, "{first:02x} {byte}");
+            assert_eq!(rig.read(511, 1).status, Status::Good);
+        }
+    }
+}
+
 /// The model proves what it is for: the same flips on a bus whose card checks no CRC do turn a read into a write command.
 #[test]
 fn without_crc_one_flipped_bit_turns_a_read_into_an_open_write() {

@@ -284,8 +284,11 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
 
     /// A command at the drive ended.
     pub(super) fn on_done(&mut self, completion: &Completion) {
-        if matches!(completion.status, Status::Fault(_)) {
-            self.note(Event::DriveFault);
+        match completion.status {
+            // A spin-up may be sent only while the drive's last word is that it needs one (3.3).
+            Status::Good => self.drive_sense = None,
+            Status::Fault(_) => self.note(Event::DriveFault),
+            Status::Check(_) => {}
         }
         match &mut self.state {
             State::Reading(job) => job.done(completion),

@@ -152,7 +152,8 @@ impl<H: HostController> UsbDrive<H> {
         self.returned
     }
 
-    /// At most three events come of one poll, and none is made before they were fetched.
+    /// At most three events come of one poll, and none is made before they were fetched. A completion is the first of them and leaves with the
+    /// poll that made it, so an abandoned command leaves none behind.
     fn tell(&mut self, event: DriveEvent) {
         let _ = self.events.push_back(event);
     }
@@ -520,14 +521,6 @@ impl<H: HostController> Drive for UsbDrive<H> {
     }
 
     fn abandon(&mut self, now: Micros) {
-        // A completion that was not fetched belongs to a command that nobody waits for.
-        for _ in 0..self.events.len() {
-            if let Some(event) = self.events.pop_front()
-                && !matches!(event, DriveEvent::Done(_))
-            {
-                self.tell(event);
-            }
-        }
         if let (State::Busy(_), Some(transport)) = (&self.state, self.transport.as_mut()) {
             transport.abandon(&mut self.wire, now);
             self.state = State::Abandoning;

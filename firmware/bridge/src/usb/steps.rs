@@ -287,3 +287,56 @@ fn dco_max(data: &[u8]) -> Option<u64> {
     let valid = data.word(255) & 0xFF == 0xA5 && sum == 0;
     valid.then(|| last.saturating_add(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registers(extend: bool, lba: u64, device: u8, status: u8) -> AtaRegisters {
+        AtaRegisters { extend, lba, device, status, ..AtaRegisters::default() }
+    }
+
+    /// A maximum is a maximum only from a command that ended without an error, with all its bytes.
+    #[test]
+    fn native_maximum_of_registers() {
+        let last = 0x1234_5678_9ABC;
+        assert_eq!(native_max(&registers(true, last, 0x40, 0x50), true), Some(last + 1));
+        assert_eq!(native_max(&registers(false, last, 0x40, 0x50), true), None);
+        assert_eq!(native_max(&registers(true, last, 0x40, 0x51), true), None);
+        assert_eq!(native_max(&registers(true, last, 0x40, 0x70), true), None);
+        let short = registers(false, 0xAB_CDEF, 0x4F, 0x50);
+        assert_eq!(native_max(&short, false), Some(0xFAB_CDF0));
+        assert_eq!(native_max(&registers(false, 1, 0x40, 0x51), false), None);
+    }
+
+    /// The overlay's maximum counts only with its signature and checksum.
+    #[test]
+    fn overlay_maximum_needs_its_checksum() {
+        let mut data = [0_u8; 512];
+        for (index, value) in [(6, 0x0F), (7, 0x01), (510, 0xA5), (511, 0x4B)] {
+            if let Some(byte) = data.get_mut(index) {
+                *byte = value;
+            }
+        }
+        assert_eq!(dco_max(&data), Some(0x0110));
+        for index in [0, 511] {
+            let mut other = data;
+            if let Some(byte) = other.get_mut(index) {
+                *byte ^= 1;
+            }
+            assert_eq!(dco_max(&other), None);
+        }
+        assert_eq!(dco_max(&[0; 512]), None);
+        assert_eq!(dco_max(&[0; 511]), None);
+    }
+
+    /// A page counts only if it is the one that was asked for, and only as far as it says.
+    #[test]
+    fn pages_are_cut_to_their_own_length() {
+        let answer = [0, 0x80, 0, 3, b'a', b'b', b'c', 0xEE];
+        let page = vpd::<64>(&answer, 0x80).expect("page 80h");
+        assert_eq!(page.as_slice(), [0, 0x80, 0, 3, b'a', b'b', b'c']);
+        assert_eq!(vpd::<64>(&answer, 0x83), None);
+        assert_eq!(vpd::<64>(&[0, 0x80, 0], 0x80), None);
+    }
+}
