@@ -396,15 +396,20 @@ impl Script {
             Status::Check(sense) => Answer::Sense(sense),
             Status::Fault(fault) => Answer::Fault(fault),
         };
-        let repeated = self.is_sent_again(&answer) || self.repeats(report, &answer);
+        let repeated = self.repeats(report, &answer) || self.is_sent_again(&answer);
         self.after_reset |= ended.recovered;
         !repeated && self.take_answer(report, &answer, now)
     }
 
-    /// A step without whose answer nothing can be imaged has a second try after a fault of the transport.
+    /// A step without whose answer nothing can be imaged has a second try after a fault of the transport, or after a unit attention that
+    /// kept the drive from carrying it out.
     fn is_sent_again(&mut self, answer: &Answer<'_>) -> bool {
-        let failed = matches!(answer, Answer::Fault(_)) && self.stage.is_essential();
-        failed && !core::mem::replace(&mut self.again, true)
+        let failed = match answer {
+            Answer::Data(_) => false,
+            Answer::Sense(sense) => sense.code().key == 0x6 && self.stage != Stage::Ready,
+            Answer::Fault(_) => true,
+        };
+        failed && self.stage.is_essential() && !core::mem::replace(&mut self.again, true)
     }
 
     /// A unit attention of a reset of our own is asked away by the same step again; a medium change begins the script anew. While the unit

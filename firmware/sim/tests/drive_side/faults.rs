@@ -9,7 +9,7 @@ use wb_bridge::{
 use wb_policy::{capture::Identify, down::DownCommand};
 use wb_sim::{
     controller::Injected,
-    drive::{DriveConfig, ModelDrive},
+    drive::{BadBlocks, BadKind, DriveConfig, ModelDrive, Readiness},
     usb::{
         FaultKind, InResult, ModelUsbDrive, OutResult, ShortEnd, Speed, Stall, Trigger, UsbDevice,
         UsbFault, UsbOptions,
@@ -26,11 +26,13 @@ fn with_fault(opcode: u8, kind: FaultKind) -> Rig {
     Rig::new(ModelUsbDrive::new(ModelDrive::new(DriveConfig::default()), options), settings())
 }
 
-/// A drive whose bulk-only reset fails, or is followed by a unit attention; or that calls the end of its data padding.
+/// A drive whose bulk-only reset fails, or is followed by a unit attention; that calls the end of its data padding; or that gives
+/// always the same sense.
 struct Stubborn {
     inner: ModelUsbDrive,
     refuses_reset: bool,
     padding: u32,
+    sense: Option<[u8; 3]>,
 }
 
 impl UsbDevice for Stubborn {
@@ -57,6 +59,11 @@ impl UsbDevice for Stubborn {
         {
             bytes.splice(8..12, self.padding.to_le_bytes());
         }
+        if let (Some([key, asc, ascq]), InResult::Data(bytes)) = (self.sense, &mut answer)
+            && max == 18
+        {
+            *bytes = vec![0x70, 0, key, 0, 0, 0, 0, 10, 0, 0, 0, 0, asc, ascq, 0, 0, 0, 0];
+        }
         answer
     }
 
@@ -75,7 +82,13 @@ fn stubborn(opcode: u8, refuses_reset: bool) -> Rig<Stubborn> {
         ..UsbOptions::default()
     };
     let inner = ModelUsbDrive::new(ModelDrive::new(DriveConfig::default()), options);
-    Rig::new(Stubborn { inner, refuses_reset, padding: 0 }, settings())
+    Rig::new(Stubborn { inner, refuses_reset, padding: 0, sense: None }, settings())
+}
+
+/// A drive that explains every failure with the same three numbers.
+fn monotonous(config: DriveConfig, sense: [u8; 3]) -> Rig<Stubborn> {
+    let inner = ModelUsbDrive::new(ModelDrive::new(config), UsbOptions::default());
+    Rig::new(Stubborn { inner, refuses_reset: false, padding: 0, sense: Some(sense) }, settings())
 }
 
 /// 6.3: what each broken answer to a READ is called, whether reset recovery was needed, and that the next READ is right.
@@ -127,6 +140,48 @@ fn padding_is_not_data() {
     rig.side.host_mut().device_mut().padding = 0;
     assert!(is_good(&rig.read(100, 8)));
     rig.assert_rules();
+}
+
+/// 3.2, step 5a: a drive that goes on asking for a spin-up gets one, and is given up after 30 s.
+#[test]
+fn a_drive_that_never_spins_up_gets_one_start() {
+    let mut config = DriveConfig::default();
+    config.faults.readiness = Readiness::Becoming(1_000_000);
+    let mut rig = monotonous(config, [2, 4, 2]);
+    rig.attach();
+    let sent = rig.side.host().bulk_out();
+    assert_eq!(sent.iter().filter(|cbw| cbw.get(15) == Some(&0x1B)).count(), 1);
+    assert!((30 * SECOND..40 * SECOND).contains(&rig.now), "{}", rig.now);
+    assert!(rig.capture().geometry.is_none());
+}
+
+/// 5.5: a medium change with data counts without them: the script needs the slot they lie in.
+#[test]
+fn data_that_come_with_a_medium_change_do_not_count() {
+    let mut config = DriveConfig::default();
+    config.faults.bad = vec![BadBlocks { blocks: 205..206, kind: BadKind::Medium }];
+    let mut rig = monotonous(config, [6, 0x28, 0]);
+    rig.attach();
+    let completion = rig.read(200, 16);
+    assert!(matches!(completion.status, Status::Check(sense) if sense.code().asc == 0x28));
+    assert_eq!(completion.delivered, 0);
+    assert_eq!(rig.event(SECOND), Some(DriveEvent::Changed));
+}
+
+/// A removal told with data leaves them valid; the next command without data begins the script.
+#[test]
+fn data_that_come_with_a_removal_count() {
+    let mut config = DriveConfig::default();
+    config.faults.bad = vec![BadBlocks { blocks: 205..206, kind: BadKind::Medium }];
+    let mut rig = monotonous(config, [2, 0x3A, 0]);
+    rig.attach();
+    let completion = rig.read(200, 16);
+    assert_eq!(completion.delivered, 5 * 512);
+    let drive = rig.side.host().device().inner.drive(0).expect("unit 0");
+    assert_eq!(rig.delivered(&completion), drive.peek(200, 5));
+    assert_eq!(rig.event(SECOND), None);
+    assert_eq!(rig.read(205, 1).delivered, 0);
+    assert_eq!(rig.event(SECOND), Some(DriveEvent::Changed));
 }
 
 /// 6.3: after a recovery the requests are the three of Bulk-Only Transport 5.3.4 and no other.
@@ -188,6 +243,33 @@ fn the_unit_attention_of_our_own_reset_is_absorbed_in_the_script() {
     let identify = rig.report().steps.iter().find(|step| step.step == 9).copied().expect("row 9");
     assert_eq!(identify.times, 2);
     rig.assert_rules();
+}
+
+/// A unit attention of the drive's own at any moment of the attach: the size is known all the same, and a step that the script
+/// can do without is not asked again.
+#[test]
+fn a_unit_attention_at_any_moment_of_the_script_is_survived() {
+    let mut clean = Rig::of(DriveConfig::default());
+    let mut polls = 1;
+    while clean.step().is_none() {
+        polls += 1;
+    }
+    let mut lost = 0;
+    for (asc, at) in [0x29, 0x2A].into_iter().flat_map(|asc| (0..polls).map(move |at| (asc, at))) {
+        let mut rig = Rig::of(DriveConfig::default());
+        for _ in 0..at {
+            assert_eq!(rig.step(), None);
+        }
+        rig.model().raise_unit_attention(asc, 0x01);
+        rig.attach();
+        assert!(rig.capture().geometry.is_some(), "{asc:02X} at {at}");
+        assert!(is_good(&rig.read(0, 8)) || is_good(&rig.read(0, 8)));
+        let mode = rig.report().steps.iter().find(|step| step.step == 8).copied().expect("row 8");
+        assert_eq!(mode.times, 1, "{asc:02X} at {at}");
+        lost += u32::from(matches!(mode.outcome, StepOutcome::Sense(_)));
+        rig.assert_clean();
+    }
+    assert!(lost > 0);
 }
 
 /// Outside the script it is the host's to know.
