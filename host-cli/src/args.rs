@@ -33,6 +33,7 @@ pub enum Verb {
     Show(verbs::show::Show),
     Extract(verbs::extract::Extract),
     Logs(verbs::logs::Logs),
+    Bridge(verbs::bridge::Bridge),
     Demo(verbs::demo::Demo),
     Completions(verbs::manual::Completions),
     Man(verbs::manual::Man),

@@ -16,6 +16,8 @@ pub enum Exit {
     Unsupported = 3,
     /// The source or the output cannot be opened, read or written, or is refused.
     Input = 4,
+    /// What was to be proven is not: a signature, a digest or a log does not fit.
+    Verification = 5,
     /// The source changed or was lost while it was read.
     SourceLost = 6,
     /// Interrupted; what is done is kept and `--resume` goes on.
@@ -32,6 +34,7 @@ Exit codes:
   2   the command line is wrong
   3   nothing in the source is of a known format
   4   source or output cannot be opened, read or written, or is refused
+  5   verification failed
   6   the source changed or was lost
   7   interrupted; resumable with --resume
   70  a fault of this program";

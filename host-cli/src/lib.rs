@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 pub mod args;
+pub mod bridge;
 pub mod exit;
 pub mod export;
 pub mod interrupt;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Verb::Show(verb) => verb.run(),
         Verb::Extract(verb) => verb.run(),
         Verb::Logs(verb) => verb.run(),
+        Verb::Bridge(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
         Verb::Man(verb) => verb.run(),

@@ -282,7 +282,8 @@ fn a_full_output_is_4() {
 /// Every verb is one that is tested here or says itself what it needs.
 #[test]
 fn every_verb_is_known_to_these_tests() {
-    let known = ["identify", "list", "show", "extract", "logs", "demo", "completions", "man"];
+    let known =
+        ["identify", "list", "show", "extract", "logs", "bridge", "demo", "completions", "man"];
     for verb in verbs() {
         assert!(known.contains(&verb.as_str()), "{verb} needs tests of its own");
     }

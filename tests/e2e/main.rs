@@ -11,6 +11,7 @@
     clippy::cast_possible_truncation
 )]
 
+mod bridge;
 mod exit_codes;
 mod filters;
 mod hikvision_texts;

@@ -126,6 +126,8 @@ pub struct Bridge<'p, D, E, const RING: usize> {
     statement_bytes: &'p mut [u8],
     provision: Option<[u8; 32]>,
     reconnect: bool,
+    /// The host gave up a command by a Bulk-Only Reset, and the endpoints have not been looked at since.
+    was_reset: bool,
     last_read: Option<Micros>,
     last_refusal: Option<Micros>,
     now: Micros,
@@ -155,6 +157,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
             statement_bytes,
             provision: None,
             reconnect: false,
+            was_reset: false,
             last_read: None,
             last_refusal: None,
             now: 0,
@@ -169,8 +172,13 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
         if let Some(event) = self.drive.poll(now) {
             self.on_drive(event);
         }
+        if core::mem::take(&mut self.was_reset) {
+            self.clear_pipes(pipes);
+        }
         for _ in 0..STEPS_A_POLL {
-            if !self.step(pipes) {
+            let is_reading = matches!(self.state, State::Reading(_));
+            let moved = if is_reading { self.read_on(pipes) } else { self.step(pipes) };
+            if !moved {
                 break;
             }
         }
@@ -188,7 +196,21 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
     /// Bulk-Only Mass Storage Reset: the next transfer is a command wrapper.
     fn transport_reset(&mut self) {
         self.give_up();
+        self.was_reset = true;
         self.note(Event::HostReset);
+    }
+
+    /// Nothing of the command that was given up may be taken for a part of the next one (Bulk-Only Transport, 5.3.4). What the host had
+    /// sent is dropped. A packet that waits for the host cannot be taken back through `usb-device`: the bridge leaves the bus and
+    /// returns, which empties the endpoint.
+    fn clear_pipes(&mut self, pipes: &mut impl Pipes) {
+        let mut packet = [0; data::PACKET_BYTES];
+        for _ in 0..STEPS_A_POLL {
+            if pipes.read(&mut packet).is_none() {
+                break;
+            }
+        }
+        self.reconnect = self.reconnect || !pipes.is_flushed();
     }
 
     fn give_up(&mut self) {
@@ -198,6 +220,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
         self.state = State::Idle;
     }
 
+    #[inline(never)]
     fn on_drive(&mut self, event: DriveEvent) {
         match event {
             DriveEvent::Attached => self.on_attached(),

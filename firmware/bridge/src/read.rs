@@ -100,13 +100,21 @@ impl ReadJob {
         self.geometry
     }
 
-    /// The next command and its slot, if a slot is free and there is something left to ask for.
+    /// Whether a slot is free and there is something left to ask for.
+    #[must_use]
+    #[inline]
+    pub fn wants_blocks(&self) -> bool {
+        let is_full = self.filling.is_some() || self.waiting.is_some();
+        !is_full && self.failure.is_none() && self.next < self.end
+    }
+
+    /// The command that [`ReadJob::wants_blocks`], and its slot.
     #[must_use]
     pub fn next_command(&self, slot_bytes: usize) -> Option<(DownCommand, Slot, BlockRange)> {
-        if self.filling.is_some() || self.waiting.is_some() || self.failure.is_some() {
+        if !self.wants_blocks() {
             return None;
         }
-        let left = self.end.checked_sub(self.next).filter(|left| *left > 0)?;
+        let left = self.end.checked_sub(self.next)?;
         let room = u64::try_from(slot_bytes).ok()?.checked_div(self.geometry.block_bytes.into())?;
         let room = if self.next < self.alone_until { 1 } else { room };
         let range = self.geometry.range(self.next, u32::try_from(left.min(room)).ok()?)?;

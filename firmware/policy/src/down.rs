@@ -442,25 +442,46 @@ pub fn emission_is_allowed(cdb: &Cdb) -> bool {
         (0x88, 16) => byte(1) == 0 && byte(14) == 0,
         (0x9E, 16) => byte(1) == 0x10,
         (0x95, 16) => byte(1) == 0x00,
-        (0xA2, 12) => byte(10) == 0 && byte(11) == 0,
-        (0x85, 16) => ata_is_allowed(byte(1), byte(2), byte(4), byte(14)),
+        (0xA2, 12) => {
+            only_informs(byte(1), byte(2), byte(3)) && byte(10) == 0 && byte(11) == 0
+        }
+        (0x85, 16) => ata_is_allowed(cdb),
         (0xA1, 12) => byte(1) == 0x08 && byte(2) == 0x0E && byte(9) == 0xEC,
         _ => false,
     }
 }
 
-fn ata_is_allowed(protocol: u8, transfer: u8, features: u8, command: u8) -> bool {
+/// Security protocols that inform: protocol list, certificate, compliance, TCG level 0 discovery, ATA security status (3.7). Any other
+/// moves a session on.
+fn only_informs(protocol: u8, high: u8, low: u8) -> bool {
+    matches!((protocol, high, low), (0x00, 0, 0..=2) | (0x01, 0, 1) | (0xEF, 0, 0))
+}
+
+fn ata_is_allowed(cdb: &Cdb) -> bool {
+    let byte = |index| cdb.get(index);
+    let (protocol, transfer, options, features) = (byte(1), byte(2), byte(3), byte(4));
     let data_in = transfer == 0x0E;
     let no_data = transfer == 0x20;
-    match (command, protocol) {
-        (0xEC, 0x08) => data_in && features == 0,
-        (0x27 | 0x78, 0x07) | (0xF8 | 0xE5, 0x06) => no_data && features == 0,
-        (0xB1, 0x08) => data_in && features == 0xC2,
-        (0x2F, 0x09) => data_in && features == 0,
-        (0x5C, 0x08) => data_in,
-        (0x4A, 0x0D) => data_in && features == 0,
-        (0xB0, 0x08) => data_in && matches!(features, 0xD0 | 0xD1 | 0xD5),
-        (0xB0, 0x06) => no_data && features == 0xDA,
+    let log = byte(8);
+    let smart = options == 0 && byte(10) == 0x4F && byte(12) == 0xC2;
+    // REPORT ZONES EXT alone has a meaning for FEATURES(15:8); its action lies below.
+    let plain = features == 0 && (options == 0 || byte(14) == 0x4A);
+    match (byte(14), protocol) {
+        (0xEC, 0x08) => data_in && plain,
+        (0x27 | 0x78, 0x07) | (0xF8 | 0xE5, 0x06) => no_data && plain,
+        (0xB1, 0x08) => data_in && options == 0 && features == 0xC2,
+        // 10h clears the queued error, 24h and 25h can capture a new status, A0h to BFh and E1h are the maker's (4.6).
+        (0x2F, 0x09) => {
+            let is_known = matches!(log, 0..=0x08 | 0x0C | 0x11 | 0x30 | 0x80..=0x9F);
+            data_in && plain && is_known
+        }
+        (0x5C, 0x08) => data_in && options == 0 && only_informs(features, byte(12), byte(10)),
+        (0x4A, 0x0D) => data_in && plain,
+        (0xB0, 0x08) if features == 0xD5 => {
+            data_in && smart && matches!(log, 0..=0x07 | 0x09 | 0xE0)
+        }
+        (0xB0, 0x08) => data_in && smart && matches!(features, 0xD0 | 0xD1),
+        (0xB0, 0x06) => no_data && smart && features == 0xDA,
         _ => false,
     }
 }

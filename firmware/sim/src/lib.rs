@@ -8,4 +8,5 @@ pub mod usbredir;
 pub mod bridge;
 pub mod bus;
 pub mod host;
+pub mod replay;
 pub mod guest;

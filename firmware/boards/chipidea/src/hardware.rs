@@ -26,7 +26,8 @@ pub unsafe trait Hardware {
     /// Data synchronisation barrier.
     fn barrier(&self);
 
-    /// Switches the supply of the port, where the board has a switch besides the port power bit.
+    /// Switches the supply of the port, where the board has a switch besides the port power bit. Over-current is what the core's own
+    /// input says; a board that has not wired that input switches it off in the chip's USB non-core registers before it opens the driver.
     fn set_vbus(&mut self, on: bool);
 
     /// A high-speed device is attached, or no longer: the PHY's high-speed disconnect detector may only be on while there is one.

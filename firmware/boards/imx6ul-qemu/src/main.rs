@@ -1,6 +1,7 @@
 //! The write blocker on the emulated board.
 //!
 //! Words given by semihosting (`arg=`) stand for the straps and the key page of a real board: `ident`, `smart`, `seed=` with 64 hex digits.
+//! `out=` names a pipe that everything for the host goes to instead of the serial line, which only takes then.
 //! A key that is made at run time lives in memory only and does not change the serial number: the emulated board has no flash, and nobody
 //! should trust what it signs. Events and lights are printed, one line each.
 #![no_std]
@@ -64,8 +65,11 @@ fn main() -> ! {
     let words = semihosting::command_line(&mut words);
     let has = |wanted: &str| words.split_ascii_whitespace().any(|word| word == wanted);
     let profiles = Profiles { ident: has("ident"), smart: has("smart") };
-    let seed = words.split_ascii_whitespace().find_map(|word| word.strip_prefix("seed="));
-    Board::new(firmware_digest, profiles, seed.and_then(parse_seed).as_ref()).run()
+    let value =
+        |name: &str| words.split_ascii_whitespace().find_map(|word| word.strip_prefix(name));
+    let seed = value("seed=").and_then(parse_seed);
+    let pipe = value("out=").and_then(semihosting::File::open);
+    Board::new(firmware_digest, profiles, seed.as_ref(), pipe).run()
 }
 
 /// 64 hex digits.
@@ -92,7 +96,12 @@ struct Board {
 }
 
 impl Board {
-    fn new(firmware_digest: [u8; 32], profiles: Profiles, seed: Option<&[u8; 32]>) -> Self {
+    fn new(
+        firmware_digest: [u8; 32],
+        profiles: Profiles,
+        seed: Option<&[u8; 32]>,
+        pipe: Option<semihosting::File>,
+    ) -> Self {
         let clock = Clock::new();
         let signer = seed.map(Signer::new);
         let public_key = signer.as_ref().map(Signer::public_key);
@@ -113,7 +122,7 @@ impl Board {
         let drive = UsbDrive::new(host, Settings { profiles, is_listed: sat::is_listed });
         let bridge = BRIDGE.init(Bridge::new(config, drive, Software::new(), STATEMENT.take()));
         let serial = public_key.map_or([b'0'; 24], |key| usb_serial(&key_id(&key)));
-        let (device, endpoints) = device(clock, SERIAL.init(serial));
+        let (device, endpoints) = device(clock, pipe, SERIAL.init(serial));
         Self { clock, device, endpoints, bridge, signer, lights: Lights::default() }
     }
 
@@ -176,12 +185,12 @@ impl Board {
 /// The device side.
 fn device(
     clock: Clock,
+    pipe: Option<semihosting::File>,
     serial: &'static [u8; 24],
 ) -> (UsbDevice<'static, Bus>, Endpoints<'static, Bus>) {
     // SAFETY: this is the only place that opens UART1, and it is reached once.
-    let wire = unsafe { Uart::new(clock) };
-    let rooms =
-        Rooms { first_in: FIRST_IN.take(), second_in: SECOND_IN.take(), out: OUT.take() };
+    let wire = unsafe { Uart::new(clock, pipe) };
+    let rooms = Rooms { first_in: FIRST_IN.take(), second_in: SECOND_IN.take(), out: OUT.take() };
     let allocator = ALLOCATOR.init(UsbBusAllocator::new(RedirBus::new(Peer::new(wire, rooms))));
     let endpoints = Endpoints::new(allocator, PACKET);
     match build(allocator, core::str::from_utf8(serial).unwrap_or(""), RELEASE) {

@@ -22,7 +22,7 @@ use crate::{
 /// Data-out of a refused command up to this length is drained; more is stopped by a halt (6.1).
 pub const DRAIN_BYTES: u32 = 16 << 20;
 /// Room for the largest packet of a bulk endpoint.
-const PACKET_BYTES: usize = 512;
+pub(super) const PACKET_BYTES: usize = 512;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,9 @@ impl State {
 }
 
 impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
-    /// One step towards the host; whether anything moved.
+    /// One step towards the host; whether anything moved. Out of line: merged into [`Bridge::poll`], what any state may need would be
+    /// prepared at each poll, which costs more than a packet's own work.
+    #[inline(never)]
     pub(super) fn step(&mut self, pipes: &mut impl Pipes) -> bool {
         match &mut self.state {
             State::Idle => self.next_command(pipes),
@@ -228,39 +230,58 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         true
     }
 
-    fn read_on(&mut self, pipes: &mut impl Pipes) -> bool {
+    /// This is where the bridge spends its time: once for each packet. What happens once for each slot is out of line.
+    #[inline(never)]
+    pub(super) fn read_on(&mut self, pipes: &mut impl Pipes) -> bool {
         let State::Reading(job) = &mut self.state else { return false };
-        let mut moved = false;
-        if let Some((command, slot, range)) = job.next_command(self.drive.slot_bytes())
-            && self.drive.start(&command, slot, self.now)
-        {
-            job.started(slot, range);
-            moved = true;
-        }
+        let mut moved = job.wants_blocks() && self.ask_for_blocks();
+        let State::Reading(job) = &mut self.state else { return false };
         if let Some(ready) = &mut job.leaving {
             let data = self.drive.data(ready.slot);
-            let piece = data.get(ready.sent..ready.bytes).unwrap_or_default();
-            if let Some(taken) = pipes.write(piece) {
+            // As many packets as the endpoint has room for: that nothing more moves needs no other step to find out.
+            while let Some(piece) = data.get(ready.sent..ready.bytes).filter(|it| !it.is_empty()) {
+                let Some(taken) = pipes.write(piece) else { return moved };
                 ready.sent = ready.sent.saturating_add(taken);
                 job.sent = job.sent.saturating_add(u32::try_from(taken).unwrap_or(0));
-                moved = true;
             }
-            if ready.sent >= ready.bytes {
-                let left = data.get(..ready.bytes).unwrap_or_default();
-                self.session.left(ready.lba, job.geometry(), left);
-                self.last_read = Some(self.now);
-                job.left();
-            }
+            self.slot_has_left();
+            moved = true;
         }
-        if job.is_over() {
-            self.end_read(pipes.max_packet());
-            return true;
-        }
-        moved
+        self.end_read(pipes.max_packet()) || moved
     }
 
-    fn end_read(&mut self, max_packet: usize) {
-        let State::Reading(job) = &self.state else { return };
+    /// Asks the drive for the next blocks of a READ; whether it took the command.
+    #[inline(never)]
+    fn ask_for_blocks(&mut self) -> bool {
+        let State::Reading(job) = &mut self.state else { return false };
+        let Some((command, slot, range)) = job.next_command(self.drive.slot_bytes()) else {
+            return false;
+        };
+        let is_started = self.drive.start(&command, slot, self.now);
+        if is_started {
+            job.started(slot, range);
+        }
+        is_started
+    }
+
+    /// All of a slot is on its way to the host.
+    #[inline(never)]
+    fn slot_has_left(&mut self) {
+        let State::Reading(job) = &mut self.state else { return };
+        let Some(ready) = job.leaving else { return };
+        let left = self.drive.data(ready.slot).get(..ready.bytes).unwrap_or_default();
+        self.session.left(ready.lba, job.geometry(), left);
+        self.last_read = Some(self.now);
+        job.left();
+    }
+
+    /// Ends a READ of which nothing more will come; whether that is so.
+    #[inline(never)]
+    fn end_read(&mut self, max_packet: usize) -> bool {
+        let State::Reading(job) = &mut self.state else { return false };
+        if !job.is_over() {
+            return false;
+        }
         let residue = job.wanted.saturating_sub(job.sent);
         let ended = is_ended(job.sent, job.wanted, max_packet);
         let (tag, geometry, failure) = (job.tag, job.geometry(), job.failure);
@@ -280,6 +301,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             }
         }
         self.state = after_data(End { tag, residue, status }, ended);
+        true
     }
 
     /// A command at the drive ended.

@@ -254,6 +254,7 @@ impl<'a> Classifier<'a> {
         if let Some(denied) = denied {
             return denied;
         }
+        let base = Judgement { key: self.readable_ata().unwrap_or(base.key), ..base };
         match chosen.and_then(|place| Some((start.saturating_add(place), rows.get(place)?))) {
             Some((place, row)) if row.decision == Decision::Ata => {
                 self.pass_through(base, place, row)
@@ -335,6 +336,11 @@ impl<'a> Classifier<'a> {
     fn denied_ata(&self) -> Option<Judgement> {
         let request = Request::parse(self.cdb).filter(Request::carries_command)?;
         Some(self.ata(&request)).filter(|judged| judged.decision == Decision::Deny)
+    }
+
+    /// Name of the ATA command in an offered pass-through, whatever protocol it comes with.
+    fn readable_ata(&self) -> Option<CommandKey> {
+        Request::parse(self.cdb).filter(Request::carries_command).map(|request| ata_key(&request))
     }
 
     /// The ATA table.

@@ -91,8 +91,37 @@ impl Proxy {
         patience: Duration,
     ) -> io::Result<Self> {
         let stream = connect(device, patience)?;
-        stream.set_read_timeout(Some(IDLE))?;
         let reader = stream.try_clone()?;
+        Self::between(stream, reader, socket, options)
+    }
+
+    /// As [`Proxy::start`], for a device that takes on its socket and sends into a named pipe.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn start_with_pipe(
+        (device, pipe): (&Path, &Path),
+        socket: &Path,
+        options: Options,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let stream = connect(device, patience)?;
+        let (reader, mut end) = UnixStream::pair()?;
+        let pipe = pipe.to_path_buf();
+        // Opening waits for the other side, and so does reading: the thread ends with the device.
+        thread::Builder::new().name("usbredir pipe".into()).spawn(move || {
+            std::fs::File::open(pipe).and_then(|mut pipe| io::copy(&mut pipe, &mut end))
+        })?;
+        Self::between(stream, reader, socket, options)
+    }
+
+    fn between(
+        stream: UnixStream,
+        reader: UnixStream,
+        socket: &Path,
+        options: Options,
+    ) -> io::Result<Self> {
+        reader.set_read_timeout(Some(IDLE))?;
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
@@ -162,9 +191,9 @@ impl Proxy {
     ) -> io::Result<Result<Vec<u8>, Stall>> {
         let mut state = lock(&self.shared.state);
         state.holding = true;
-        let mut state = self.shared.wait(state, patience, |state| {
-            state.is_idle() && state.connected.is_some()
-        })?;
+        let mut state = self
+            .shared
+            .wait(state, patience, |state| state.is_idle() && state.connected.is_some())?;
         let id = state.next;
         state.next = id.saturating_add(1);
         state.own.insert(id, None);
@@ -290,13 +319,13 @@ impl Shared {
             if !fill(&mut stream, &mut input)? {
                 return if self.stopped() { Ok(()) } else { Err(broken("closed the link")) };
             }
-            while let Some(packet) =
-                packet::take(&mut input, is_wide).map_err(|_| broken("a packet that is too long"))?
+            while let Some(packet) = packet::take(&mut input, is_wide)
+                .map_err(|_| broken("a packet that is too long"))?
             {
                 if packet.kind == kind::HELLO {
                     self.greeted(packet)?;
                     is_wide = true;
-                } else if self.from_device(&packet) {
+                } else if self.take_from_device(&packet) {
                     self.to_guest(&packet);
                 }
             }
@@ -318,7 +347,7 @@ impl Shared {
     }
 
     /// Records a packet of the device; whether it is for the guest.
-    fn from_device(&self, packet: &Packet) -> bool {
+    fn take_from_device(&self, packet: &Packet) -> bool {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let is_for_guest = match packet.kind {
@@ -395,8 +424,8 @@ impl Shared {
             if !fill(&mut stream, &mut input)? {
                 return Ok(());
             }
-            while let Some(packet) =
-                packet::take(&mut input, is_wide).map_err(|_| broken("a packet that is too long"))?
+            while let Some(packet) = packet::take(&mut input, is_wide)
+                .map_err(|_| broken("a packet that is too long"))?
             {
                 match (packet.kind == kind::HELLO, writer.take()) {
                     (true, Some(writer)) => {
@@ -407,7 +436,7 @@ impl Shared {
                         is_wide = true;
                         self.attach(writer)?;
                     }
-                    (false, None) => self.from_guest(&packet)?,
+                    (false, None) => self.pass_on(&packet)?,
                     _ => return Err(broken("a hello out of turn")),
                 }
             }
@@ -460,7 +489,7 @@ impl Shared {
     }
 
     /// Passes a packet of the guest on, unless a request of our own is in turn.
-    fn from_guest(&self, packet: &Packet) -> io::Result<()> {
+    fn pass_on(&self, packet: &Packet) -> io::Result<()> {
         let mut state = lock(&self.state);
         while state.holding && state.is_idle() && !self.stopped() {
             let waited = self.changed.wait_timeout(state, PAUSE);
@@ -580,3 +609,6 @@ fn control_answer(body: &[u8]) -> Result<Vec<u8>, Stall> {
     let data = body.get(10..).unwrap_or_default();
     Ok(if request_type & 0x80 != 0 { data.to_vec() } else { Vec::new() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,23 @@ fn a_control_read() {
     }
 }
 
+/// The queue head of endpoint 0 follows the device from address 0 to its own, by way of the doorbell.
+#[test]
+fn endpoint_0_follows_the_address() {
+    let mut bench = Bench::enabled();
+    for (address, request) in [
+        (0, Request::SetAddress(5)),
+        (5, Request::SetConfiguration(1)),
+        (6, Request::SetConfiguration(1)),
+    ] {
+        bench.react(&[Reaction::Accept, Reaction::Accept]);
+        bench.host.start_control(address, 64, &request, bench.now);
+        assert_eq!(bench.finish(), Ok(0));
+        let addresses: Vec<_> = bench.seen().iter().map(|one| one.address).collect();
+        assert_eq!(addresses, [u32::from(address); 2]);
+    }
+}
+
 /// A request without data ends with an empty packet from the device.
 #[test]
 fn a_control_request_without_data() {
@@ -299,6 +316,36 @@ fn data_toggles() {
     assert_eq!(bench.read(512), Ok(13));
     let toggles: Vec<_> = bench.seen().iter().map(|one| one.toggle).collect();
     assert_eq!(toggles, [0, 1, 0, 1, 0, 0]);
+}
+
+/// The toggle starts anew in a queue head that is in the list and idle, too.
+#[test]
+fn clearing_the_toggle_of_an_idle_endpoint() {
+    let mut bench = Bench::enabled();
+    for _ in 0..3 {
+        bench.react(&[Reaction::Data(pattern(13))]);
+        assert_eq!(bench.read(512), Ok(13));
+        bench.host.clear_toggle(0x81);
+        bench.react(&[Reaction::Accept]);
+        bench.host.start_cbw(&inquiry(), bench.now);
+        assert_eq!(bench.finish(), Ok(31));
+        bench.host.clear_toggle(0x02);
+    }
+    assert!(bench.seen().iter().all(|one| one.toggle == 0));
+}
+
+/// What a failing transfer brought is shown when the controller has let go of the place, not before.
+#[test]
+fn a_place_is_not_shown_while_the_controller_may_write_to_it() {
+    let mut bench = Bench::enabled();
+    bench.react(&[Reaction::DataThenStall(pattern(512))]);
+    bench.host.start_in(Into::Slot(Slot::A), 1024, bench.now);
+    bench.model(Model::step);
+    assert_eq!(bench.host.poll_transfer(bench.now), None);
+    assert!(bench.data().is_empty());
+    bench.model(Model::step);
+    assert_eq!(bench.host.poll_transfer(bench.now), Some(Err(PipeFault::Stall)));
+    assert_eq!(bench.data(), pattern(512));
 }
 
 /// Each way to fail is told apart, keeps what came before, and does not keep the endpoint from working again.

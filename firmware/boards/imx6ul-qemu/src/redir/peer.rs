@@ -356,8 +356,7 @@ impl<W: Wire> Peer<W> {
         let has_long = self.agreed.has(capability::BULK_LENGTH_32_BITS);
         let [h0, h1] = if has_long { [h0, h1] } else { [0, 0] };
         let is_in = endpoint & 0x80 != 0;
-        let length =
-            if is_in { u32::from_le_bytes([l0, l1, h0, h1]) } else { packet.data };
+        let length = if is_in { u32::from_le_bytes([l0, l1, h0, h1]) } else { packet.data };
         let transfer = Transfer {
             id: packet.id,
             endpoint,

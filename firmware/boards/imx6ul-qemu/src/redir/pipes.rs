@@ -124,11 +124,7 @@ impl Pipes {
     }
 
     /// The device takes a packet; on endpoint 0 the setup packet before any other.
-    pub fn read(
-        &mut self,
-        address: EndpointAddress,
-        room: &mut [u8],
-    ) -> usb_device::Result<usize> {
+    pub fn read(&mut self, address: EndpointAddress, room: &mut [u8]) -> usb_device::Result<usize> {
         let setup = if address.index() == 0 { self.setup.take() } else { None };
         let packet = match &setup {
             Some(setup) => setup.as_slice(),

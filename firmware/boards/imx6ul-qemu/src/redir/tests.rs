@@ -27,8 +27,7 @@ impl Wire for Line {
     }
 }
 
-const DEVICE: [u8; 18] =
-    [18, 1, 0x10, 2, 0, 0, 0, 64, 0x09, 0x12, 0x01, 0, 0x10, 0, 1, 2, 3, 1];
+const DEVICE: [u8; 18] = [18, 1, 0x10, 2, 0, 0, 0, 64, 0x09, 0x12, 0x01, 0, 0x10, 0, 1, 2, 3, 1];
 const CONFIGURATION: [u8; 39] = [
     9, 2, 39, 0, 2, 1, 0, 0x80, 250, // configuration
     9, 4, 0, 0, 2, 8, 6, 0x50, 0, 7, 5, 0x81, 2, 0, 2, 0, 7, 5, 1, 2, 0, 2, 0,
@@ -213,6 +212,7 @@ fn control_transfers() {
     bench.host(100, 1, &[0x80, 6, 0x80, 0, 0, 1, 0, 0, 8, 0]);
     bench.host(100, 2, &[0x80, 1, 0xC1, 0, 0, 0, 1, 0, 64, 0]);
     bench.host(6, 3, &[1]);
+    bench.turns(40);
     bench.host(7, 4, &[]);
     bench.host(9, 5, &[1, 0]);
     bench.turns(40);

@@ -118,7 +118,7 @@ impl Disk {
         if port != Port::Enabled(Speed::High) {
             return Err(Failure::Port(port));
         }
-        say!("RESET micros={}", self.clock.now().saturating_sub(begun));
+        say!("RESET {}", self.clock.now().saturating_sub(begun));
         let length = self.control_to(0, &Request::DeviceDescriptor { length: 18 })?;
         say!("DEVICE {length} {:02x?}", self.host.control_data());
         self.control_to(0, &Request::SetAddress(ADDRESS))?;
@@ -162,8 +162,8 @@ impl Disk {
     /// Sends a command and does not wait for what follows.
     pub fn send(&mut self, command: &DownCommand) -> Result<usize, Failure> {
         self.tag = self.tag.wrapping_add(1);
-        let cbw = CbwOut::new(self.tag, 0, command, self.geometry.block_bytes)
-            .ok_or(Failure::Refused)?;
+        let cbw =
+            CbwOut::new(self.tag, 0, command, self.geometry.block_bytes).ok_or(Failure::Refused)?;
         self.host.start_cbw(&cbw, self.clock.now());
         self.finish()?;
         usize::try_from(cbw.data_in()).map_err(|_| Failure::Refused)

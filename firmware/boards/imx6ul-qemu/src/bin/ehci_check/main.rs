@@ -1,6 +1,6 @@
 //! The host driver's own test: talks to a disk of QEMU through `HostController` alone and prints what it found.
 //!
-//! The scenario is a word given by semihosting (`arg=`). Lines are read by the integration test of the emulated board:
+//! The scenario is a word given by semihosting (`arg=`), `read` without one. Lines are read by the integration test of the emulated board:
 //! `NAME value...`. Exit code 0: the scenario went to its end.
 //!
 //! - `read`: enumeration, a request that the disk stalls, commands, a cut chain, and all blocks in pieces of many lengths;
@@ -16,23 +16,25 @@ mod scenarios;
 
 use imx6ul_qemu::{entry, say, semihosting};
 
+type Scenario = (&'static str, fn() -> Result<(), disk::Failure>);
+
+const DEFAULT: Scenario = ("read", scenarios::read);
+const SCENARIOS: [Scenario; 5] = [
+    DEFAULT,
+    ("errors", scenarios::errors),
+    ("empty", scenarios::empty),
+    ("replug", scenarios::replug),
+    ("slow", scenarios::slow),
+];
+
 entry!(main);
 
 fn main() -> ! {
-    let mut room = [0; 64];
-    let word = semihosting::command_line(&mut room);
-    let scenario = word.split_ascii_whitespace().last().unwrap_or("read");
-    let outcome = match scenario {
-        "read" => scenarios::read(),
-        "errors" => scenarios::errors(),
-        "empty" => scenarios::empty(),
-        "replug" => scenarios::replug(),
-        "slow" => scenarios::slow(),
-        other => {
-            say!("UNKNOWN {other}");
-            semihosting::exit(3)
-        }
-    };
+    let mut room = [0; 256];
+    let words = semihosting::command_line(&mut room);
+    let is_given = |name: &str| words.split_ascii_whitespace().any(|word| word == name);
+    let (scenario, run) = SCENARIOS.into_iter().find(|(name, _)| is_given(name)).unwrap_or(DEFAULT);
+    let outcome = run();
     match outcome {
         Ok(()) => {
             say!("END {scenario}");

@@ -1,5 +1,7 @@
 //! The scenarios: see the program's description.
 
+use core::fmt::Write as _;
+
 use chipidea::Config;
 use imx6ul_qemu::{
     drive_port::{CONFIG, SLOT_BYTES},
@@ -71,8 +73,17 @@ fn whole_disk(disk: &mut Disk, pieces: &[u32]) -> Result<(), Failure> {
         lba = lba.saturating_add(u64::from(blocks));
         slot = slot.other();
     }
-    say!("DIGEST {lba} {:02x?}", digest.finalize());
+    print_digest(lba, digest);
     Ok(())
+}
+
+fn print_digest(blocks: u64, digest: Sha256) {
+    let mut hex = heapless::String::<64>::new();
+    for byte in digest.finalize() {
+        // There is room for 64 digits.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    say!("DIGEST {blocks} {hex}");
 }
 
 fn good(ended: Ended) -> Result<(), Failure> {
@@ -107,7 +118,7 @@ pub fn errors() -> Result<(), Failure> {
         }
         lba = lba.saturating_add(u64::from(BLOCKS));
     }
-    say!("DIGEST {lba} {:02x?}", digest.finalize());
+    print_digest(lba, digest);
     Ok(())
 }
 
@@ -135,13 +146,16 @@ pub fn replug() -> Result<(), Failure> {
     disk.enumerate()?;
     disk.make_ready()?;
     say!("PULL now");
+    let until = disk.clock.now().saturating_add(60_000_000);
     let failure = loop {
-        if let Err(failure) = disk.read(0, SLOT_BLOCKS, Slot::A) {
-            break failure;
+        match disk.read(0, SLOT_BLOCKS, Slot::A) {
+            Err(failure) => break failure,
+            Ok(_) if disk.clock.now() >= until => return Err(Failure::Unexpected("still there")),
+            Ok(_) => {}
         }
     };
     let port = disk.wait_port(|port| port == Port::Empty, 1_000_000);
-    say!("GONE {failure:?} {port:?} {}", disk.host.data(Into::Slot(Slot::A)).len());
+    say!("GONE {failure:?} {port:?}");
     if !matches!(failure, Failure::Pipe(PipeFault::Gone)) || port != Port::Empty {
         return Err(failure);
     }
@@ -157,8 +171,8 @@ pub fn slow() -> Result<(), Failure> {
     disk.enumerate()?;
     disk.make_ready()?;
     let range = disk.geometry.range(0, SLOT_BLOCKS).ok_or(Failure::Unexpected("capacity"))?;
-    // The first one takes all that the throttle lets through at once.
-    for _ in 0..2 {
+    // The first ones take what the throttle lets through at once.
+    for _ in 0..8 {
         disk.send(&DownCommand::Read(range))?;
         disk.host.start_in(Into::Slot(Slot::A), SLOT_BYTES, disk.clock.now());
         match disk.finish() {
@@ -168,6 +182,7 @@ pub fn slow() -> Result<(), Failure> {
             Err(fault) => {
                 say!("FAULT {fault:?}");
                 disk.recover()?;
+                break;
             }
         }
     }
@@ -185,7 +200,7 @@ pub fn slow() -> Result<(), Failure> {
             Err(failure) => return Err(failure),
         }
     }
-    say!("DIGEST {lba} {:02x?}", digest.finalize());
+    print_digest(lba, digest);
     Ok(())
 }
 

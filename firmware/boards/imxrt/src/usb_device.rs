@@ -1,0 +1,226 @@
+//! USB1, the examiner's side: a bus for `usb-device` over `imxrt-usbd`, with what that driver leaves to others.
+//!
+//! - It enables the endpoints only when it is told that the device is configured, and until then it could hand out the length of a transfer that was flushed by a
+//!   bus reset as if it were a packet. So nothing is read or written on them before.
+//! - Clearing a halt has to reset the data toggle (USB 2.0, section 9.4.5); the controller does so only when it is told by TXR or RXR of the
+//!   endpoint's ENDPTCTRL. Without it the status of the first refused data-in command would be lost.
+//! - It cannot leave the bus: USBCMD.RS does that.
+//! - A transfer that ended in an error blocks its endpoint for ever. [`is_stuck`](Bus::is_stuck) says so.
+//!
+//! Facts: i.MX RT1060 reference manual, chapter "Universal Serial Bus Controller", register names as in `imxrt-ral`; the source of `imxrt-usbd` 0.4.3.
+
+use core::cell::Cell;
+
+use cortex_m::interrupt::Mutex;
+use imxrt_ral::{self as ral, modify_reg, read_reg, usb::USB1};
+use imxrt_usbd::{BusAdapter, EndpointMemory, EndpointState, Instances, Speed};
+use usb_device::{
+    UsbDirection, UsbError,
+    bus::{PollResult, UsbBus},
+    endpoint::{EndpointAddress, EndpointType},
+};
+use wb_bridge::pipes::Pipes;
+
+/// Packet size of the bulk endpoints at high speed.
+pub const PACKET: u16 = 512;
+
+/// Two packets of endpoint 0 and three of 512 bytes, with room to spare.
+static MEMORY: EndpointMemory<2048> = EndpointMemory::new();
+static STATE: EndpointState = EndpointState::max_endpoints();
+
+/// ENDPTCTRL: reset of the data toggle, IN and OUT.
+const TXR: u32 = 1 << 22;
+const RXR: u32 = 1 << 6;
+/// PORTSC1, PSPD.
+const HIGH_SPEED: u32 = 2;
+
+/// The bus.
+pub struct Bus {
+    driver: BusAdapter,
+    registers: Mutex<USB1>,
+    is_configured: Mutex<Cell<bool>>,
+    is_stuck: Mutex<Cell<bool>>,
+}
+
+impl Bus {
+    /// Takes the first USB core; its clock runs. It does not appear on the bus yet.
+    ///
+    /// # Safety
+    /// Nothing else uses the registers of the first USB core.
+    pub unsafe fn new(instances: Instances<1>) -> Self {
+        // SAFETY: by the contract of this function; the driver and this share them in one thread, and this writes only what the driver does not keep.
+        let registers = unsafe { USB1::instance() };
+        Self {
+            driver: BusAdapter::with_speed(instances, &MEMORY, &STATE, Speed::High),
+            registers: Mutex::new(registers),
+            is_configured: Mutex::new(Cell::new(false)),
+            is_stuck: Mutex::new(Cell::new(false)),
+        }
+    }
+
+    /// Tells the driver once that the host has configured the device.
+    pub fn configure(&self) {
+        cortex_m::interrupt::free(|section| {
+            if !self.is_configured.borrow(section).replace(true) {
+                self.driver.configure();
+            }
+        });
+    }
+
+    /// Whether the endpoints can be used.
+    pub fn is_configured(&self) -> bool {
+        cortex_m::interrupt::free(|section| self.is_configured.borrow(section).get())
+    }
+
+    /// An endpoint has ended in an error, from which only a reset of the chip leads out.
+    pub fn is_stuck(&self) -> bool {
+        cortex_m::interrupt::free(|section| self.is_stuck.borrow(section).get())
+    }
+
+    /// Whether the host's port has high speed, which the descriptors are for.
+    pub fn is_high_speed(&self) -> bool {
+        self.with(|usb| read_reg!(ral::usb, usb, PORTSC1, PSPD == HIGH_SPEED))
+    }
+
+    /// Appears on the host's bus, or leaves it.
+    pub fn set_attached(&self, attached: bool) {
+        self.with(|usb| modify_reg!(ral::usb, usb, USBCMD, RS: u32::from(attached)));
+        if !attached {
+            self.unconfigure();
+        }
+    }
+
+    fn unconfigure(&self) {
+        cortex_m::interrupt::free(|section| self.is_configured.borrow(section).set(false));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&USB1) -> T) -> T {
+        cortex_m::interrupt::free(|section| work(self.registers.borrow(section)))
+    }
+
+    /// Notes a transfer that ended in an error, on any endpoint but 0, which begins anew with each request.
+    fn noted<T>(
+        &self,
+        endpoint: EndpointAddress,
+        result: usb_device::Result<T>,
+    ) -> usb_device::Result<T> {
+        if endpoint.index() != 0 && matches!(result, Err(UsbError::InvalidState)) {
+            cortex_m::interrupt::free(|section| self.is_stuck.borrow(section).set(true));
+        }
+        result
+    }
+
+    fn reset_toggle(&self, endpoint: EndpointAddress) {
+        let reset = if endpoint.direction() == UsbDirection::In { TXR } else { RXR };
+        self.with(|usb| {
+            let control =
+                endpoint.index().checked_sub(1).and_then(|index| usb.ENDPTCTRL.get(index));
+            if let Some(control) = control {
+                control.write(control.read() | reset);
+            }
+        });
+    }
+}
+
+impl UsbBus for Bus {
+    const QUIRK_SET_ADDRESS_BEFORE_STATUS: bool = BusAdapter::QUIRK_SET_ADDRESS_BEFORE_STATUS;
+
+    fn alloc_ep(
+        &mut self,
+        direction: UsbDirection,
+        address: Option<EndpointAddress>,
+        kind: EndpointType,
+        max_packet: u16,
+        interval: u8,
+    ) -> usb_device::Result<EndpointAddress> {
+        self.driver.alloc_ep(direction, address, kind, max_packet, interval)
+    }
+
+    fn enable(&mut self) {
+        self.driver.enable();
+    }
+
+    fn reset(&self) {
+        self.unconfigure();
+        self.driver.reset();
+    }
+
+    fn set_device_address(&self, address: u8) {
+        self.driver.set_device_address(address);
+    }
+
+    fn write(&self, endpoint: EndpointAddress, packet: &[u8]) -> usb_device::Result<usize> {
+        if endpoint.index() != 0 && !self.is_configured() {
+            return Err(UsbError::WouldBlock);
+        }
+        self.noted(endpoint, self.driver.write(endpoint, packet))
+    }
+
+    fn read(&self, endpoint: EndpointAddress, packet: &mut [u8]) -> usb_device::Result<usize> {
+        if endpoint.index() != 0 && !self.is_configured() {
+            return Err(UsbError::WouldBlock);
+        }
+        self.noted(endpoint, self.driver.read(endpoint, packet))
+    }
+
+    fn set_stalled(&self, endpoint: EndpointAddress, stalled: bool) {
+        if !stalled && self.is_stalled(endpoint) && endpoint.index() != 0 {
+            self.reset_toggle(endpoint);
+        }
+        self.driver.set_stalled(endpoint, stalled);
+    }
+
+    fn is_stalled(&self, endpoint: EndpointAddress) -> bool {
+        self.driver.is_stalled(endpoint)
+    }
+
+    fn suspend(&self) {
+        self.driver.suspend();
+    }
+
+    fn resume(&self) {
+        self.driver.resume();
+    }
+
+    fn poll(&self) -> PollResult {
+        self.driver.poll()
+    }
+
+    fn force_reset(&self) -> usb_device::Result<()> {
+        self.set_attached(false);
+        Ok(())
+    }
+}
+
+/// The endpoints of a bridge that the host has not configured: nothing moves.
+pub struct NoPipes;
+
+impl Pipes for NoPipes {
+    fn max_packet(&self) -> usize {
+        usize::from(PACKET)
+    }
+
+    fn read(&mut self, _packet: &mut [u8]) -> Option<usize> {
+        None
+    }
+
+    fn write(&mut self, _data: &[u8]) -> Option<usize> {
+        None
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        false
+    }
+
+    fn stall_in(&mut self) {}
+
+    fn stall_out(&mut self) {}
+
+    fn is_in_stalled(&self) -> bool {
+        true
+    }
+
+    fn is_out_stalled(&self) -> bool {
+        true
+    }
+}

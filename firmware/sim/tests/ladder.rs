@@ -1,0 +1,233 @@
+//! A real Linux kernel against the write blocker: it reads the disk, it tries everything it has to change it, and nothing changes.
+//!
+//! Three bridges stand before the same guest (`firmware/guest`) and the same judge: the core on this computer before a model drive that
+//! obeys every write; the emulated board `imx6ul-qemu` with its real EHCI driver before a disk of QEMU; the Pico's release image in an
+//! emulator before a model SD card. Each session is stated, and the statement is compared with what the link carried.
+//!
+//! What is missing here (an emulator, the guest, an image of the firmware) is said as SKIPPED; with `DALEEL_REQUIRE_ORACLES` it fails.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)] // a check that cannot be made has to fail
+
+#[path = "ladder/account.rs"]
+mod account;
+#[path = "ladder/board.rs"]
+mod board;
+#[path = "ladder/judge.rs"]
+mod judge;
+#[path = "ladder/pico.rs"]
+mod pico;
+#[path = "ladder/sim.rs"]
+mod sim;
+#[path = "ladder/statement.rs"]
+mod statement;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use account::{Bad, Expected, Findings, SPAN};
+use judge::Kind;
+use statement::Examiner;
+use wb_attest::{interface::flag, verify::Statement};
+use wb_sim::{
+    guest::{Guest, Run},
+    usbredir::{Options, Proxy, Server},
+};
+
+/// One guest at a time: each keeps both cores of a small machine busy.
+static ONE: Mutex<()> = Mutex::new(());
+/// A guest that runs longer has hung. On a quiet machine one takes a minute or two.
+const LIMIT: Duration = Duration::from_secs(1500);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn turn() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn skip(why: &str) {
+    assert!(std::env::var_os("DALEEL_REQUIRE_ORACLES").is_none(), "required: {why}");
+    println!("SKIPPED: {why}");
+}
+
+/// The guest, if it can be run here.
+fn guest() -> Option<Guest> {
+    Guest::find().map_err(|why| skip(&why)).ok()
+}
+
+/// Runs the guest on the link, with a session that begins with the read script and ends after the guest.
+fn attend(guest: &Guest, proxy: &Proxy, socket: &Path, words: &str) -> Run {
+    let examiner = Examiner(proxy);
+    let arguments = [
+        "-chardev".to_owned(),
+        format!("socket,id=bridge,path={}", socket.display()),
+        "-device".to_owned(),
+        "usb-redir,chardev=bridge".to_owned(),
+    ];
+    let is_loud = std::env::var_os("DALEEL_GUEST_CONSOLE").is_some();
+    let words = format!("{words} daleel.limit=1200 daleel.attack_limit=900 daleel.span={SPAN}");
+    let run = guest.run(&words, &arguments, LIMIT, |line| {
+        if is_loud {
+            println!("{}", line.text);
+        }
+        if line.text.starts_with("BEGIN script=read") {
+            examiner.start();
+        }
+    });
+    let run = run.unwrap();
+    if !run.is_whole() {
+        let console: Vec<&str> = run.lines.iter().map(|line| line.text.as_str()).collect();
+        panic!("the guest did not come to its end\n{}", console.join("\n"));
+    }
+    run
+}
+
+/// Judges a run, its session, and the medium as it is now; what there is to tell is printed.
+fn settle(
+    bridge: &str,
+    run: &Run,
+    proxy: Proxy,
+    expected: &Expected<'_>,
+    medium: &[u8],
+) -> Statement {
+    let (statement, entries) = Examiner(&proxy).finish();
+    let trace = proxy.stop().unwrap();
+    let carried = statement::commands(&trace);
+    for bad in expected.bad {
+        statement::check_good_blocks(&trace, bad.lba, SPAN);
+    }
+    let mut findings = Findings::default();
+    account::identity(run, expected, &mut findings);
+    account::reads(run, expected, &mut findings);
+    let attack = account::attack(run, expected, &mut findings);
+    let session =
+        statement::in_session(statement.counters.total, statement.counters.total_at_start);
+    let changed = medium.iter().zip(expected.image).filter(|(is, was)| is != was).count();
+    account::tell(bridge, run, &attack, session, changed);
+    findings.check(changed == 0, || "the medium changed".into());
+    findings.settle();
+    statement::check_log(&statement, &entries, expected.image, expected.read_mib);
+    statement::check_counters(&statement, &carried, expected.kind);
+    assert_eq!(statement.drive.capacity, expected.image.len() as u64 / 512);
+    let failed: Vec<u64> = statement.coverage.errors.first.iter().map(|error| error.lba).collect();
+    for lba in failed {
+        assert!(expected.bad.iter().any(|bad| bad.lba == lba), "block {lba} in the error map");
+    }
+    statement
+}
+
+/// HWB-AM-01 to 05, HWB-03, HWB-04, D-01, D-02, A-2 to A-4: the core before a drive that obeys every write and has SAT.
+#[test]
+fn linux_and_the_core_on_this_computer() {
+    let _turn = turn();
+    let Some(guest) = guest() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (_, image) = sim::image(folder.path(), 24);
+    let (device, link) = (folder.path().join("device"), folder.path().join("link"));
+    let bad = [
+        Bad { lba: 40_000, sense: "3/11/00", goes_on: true },
+        Bad { lba: 44_000, sense: "3/11/00", goes_on: true },
+    ];
+    let bridge = sim::Sim::start(&image, bad.map(|bad| bad.lba), &device);
+    let proxy = Proxy::start(&device, &link, Options::default(), PATIENCE).unwrap();
+    let words = "daleel.run=identity,read,attack daleel.sweep=40000,44000";
+    let run = attend(&guest, &proxy, &link, words);
+    let expected = Expected {
+        kind: Kind::Ata,
+        image: &image,
+        names: ["DALEEL", "MODEL DRIVE", "0001"],
+        serial: Some("MODEL0000001"),
+        bad: &bad,
+        read_mib: 16,
+        sg_mib: 1,
+    };
+    // The faulty blocks hold their bytes all the same.
+    let medium = bridge.medium(image.len() as u64 / 512);
+    let statement = settle("The core on this computer", &run, proxy, &expected, &medium);
+    assert_eq!(statement.emitted.cbws, bridge.judge());
+}
+
+/// HWB-RM-04, HWB-09, D-01, D-02: the emulated board, whose EHCI driver is that of the product, before a disk of QEMU with a block that cannot
+/// be read.
+#[test]
+fn linux_and_the_emulated_board() {
+    let _turn = turn();
+    let Some(guest) = guest() else { return };
+    let firmware = match board::Board::find() {
+        Ok(firmware) => firmware,
+        Err(why) => return skip(&why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, image) = sim::image(folder.path(), 24);
+    // What QEMU makes of an error of the file behind its disk: ABORTED COMMAND, I/O PROCESS TERMINATED, without a block number.
+    let bad = [Bad { lba: 40_001, sense: "b/00/06", goes_on: false }];
+    let link = folder.path().join("link");
+    let board = board::Board::start(&firmware, folder.path(), &file, &bad.map(|bad| bad.lba));
+    let proxy = board.link(&link, PATIENCE);
+    Examiner(&proxy).wait("no drive", |info| info.has(flag::DRIVE | flag::KEY));
+    let words = "daleel.run=identity,read,attack daleel.sweep=40001";
+    let run = attend(&guest, &proxy, &link, words);
+    let expected = Expected {
+        kind: Kind::Scsi,
+        image: &image,
+        names: ["QEMU", "QEMU HARDDISK", board::REVISION],
+        serial: Some(board::SERIAL),
+        bad: &bad,
+        read_mib: 16,
+        sg_mib: 1,
+    };
+    let medium = std::fs::read(&file).unwrap();
+    let statement = settle("The emulated board", &run, proxy, &expected, &medium);
+    assert_eq!(statement.device.hardware, "imx6ul-qemu");
+    assert_eq!(statement.emitted.cbws, board.judge());
+    assert!(std::fs::read(&file).unwrap() == image, "the image changed");
+}
+
+/// HWB-AM-01, HWB-RM-02, D-02: the Pico's release image at full speed, in front of a card that obeys every write.
+#[test]
+fn linux_and_the_pico() {
+    let _turn = turn();
+    let Some(guest) = guest() else { return };
+    let parts = match pico::find() {
+        Ok(parts) => parts,
+        Err(why) => return skip(&why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, image) = sim::image(folder.path(), 16);
+    let (device, link) = (folder.path().join("device"), folder.path().join("link"));
+    let bad = [Bad { lba: 30_001, sense: "3/11/00", goes_on: true }];
+    let pico = pico::Pico::start(&parts, &file, bad[0].lba);
+    let pico = Arc::new(Mutex::new(pico));
+    let options = Options { record: false, max_events: 0 };
+    let server = Server::start(Arc::clone(&pico), &device, options).unwrap();
+    let proxy = Proxy::start(&device, &link, Options::default(), PATIENCE).unwrap();
+    Examiner(&proxy).wait("no card", |info| info.has(flag::DRIVE | flag::KEY));
+    let words = "daleel.run=identity,read,attack daleel.sweep=30001 daleel.read_mib=1 \
+        daleel.attack_mib=1 daleel.phases=raw,tools";
+    let run = attend(&guest, &proxy, &link, words);
+    let expected = Expected {
+        kind: Kind::Card,
+        image: &image,
+        names: ["SD03 SD", "MODEL", "1.2"],
+        serial: Some("CAFE0001"),
+        bad: &bad,
+        read_mib: 1,
+        sg_mib: 1,
+    };
+    let judge = || pico.lock().unwrap_or_else(PoisonError::into_inner).judge();
+    // Its digest, from which the card's content is known to be what it was.
+    judge();
+    let statement = settle("The Pico", &run, proxy, &expected, &image);
+    assert_eq!(statement.emitted.cbws, 0, "a card has no bulk endpoint");
+    server.stop().unwrap();
+    judge();
+}
