@@ -61,14 +61,13 @@ fn self_test() {
 fn verify() {
     let folder = tempfile::tempdir().unwrap();
     evidence(folder.path());
-    let ran = run(folder.path(), &VERIFY).is(1);
-    // The signed bytes hold digests of the policy, which changes with every release.
-    let mut shown = ran.clone();
-    for line in ran.stdout.lines().filter(|line| line.contains("grep -c")) {
+    let mut ran = run(folder.path(), &VERIFY).is(1);
+    // The signed bytes hold the digest of the policy, which changes with every release.
+    for line in ran.stdout.clone().lines().filter(|line| line.contains("grep -c")) {
         let root = line.rsplit(' ').next().unwrap();
-        shown.stdout = shown.stdout.replace(root, "[root]");
+        ran.stdout = ran.stdout.replace(root, "[root]");
     }
-    golden("bridge-verify", &shown);
+    golden("bridge-verify", &ran);
     let ran = run(folder.path(), &[&VERIFY[..], &["--uncovered", "uncovered.txt"]].concat()).is(1);
     assert_eq!(ran.stderr, "");
     let uncovered = fs::read_to_string(folder.path().join("uncovered.txt")).unwrap();
@@ -101,7 +100,7 @@ fn errors() {
     fs::write(path.join("noise.pem"), "no key").unwrap();
     fs::write(path.join("fw.hex"), "mine").unwrap();
     fs::create_dir(path.join("empty")).unwrap();
-    let cases: [(&str, &[&str], i32); 10] = [
+    let cases: [(&str, &[&str], i32); 9] = [
         ("nonce", &["bridge", "attest", "start", "--out", "o", "--nonce", "12"], 2),
         ("every", &["bridge", "attest", "run", "--out", "o", "--every", "10"], 2),
         ("no-key", &["bridge", "verify", "bridge", "--key", "noise.pem"], 4),
@@ -115,7 +114,6 @@ fn errors() {
         ("hex-exists", &["bridge", "flash", "--board", "teensy41", "fw.bin", "--hex", "fw.hex"], 4),
         ("no-elf", &["bridge", "log", "--elf", "fw.bin"], 3),
         ("no-firmware", &["bridge", "digest", "gone.elf"], 4),
-        ("other-flash", &["bridge", "flash", "--board", "pico", "other.elf", "--uf2", "f"], 4),
     ];
     for (name, arguments, code) in cases {
         let ran = run(path, arguments).is(code);

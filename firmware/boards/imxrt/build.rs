@@ -38,5 +38,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     for argument in ["-Timxrt-link.x", "-Timage.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
+    // Without it defmt keeps errors only.
+    println!("cargo:rustc-env=DEFMT_LOG=info");
+    // Version, and the commit where the one who builds names it.
+    println!("cargo:rerun-if-env-changed=DALEEL_COMMIT");
+    let commit = env::var("DALEEL_COMMIT").unwrap_or_default();
+    let separator = if commit.is_empty() { "" } else { "+" };
+    let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    println!("cargo:rustc-env=IMXRT_BUILD={version}{separator}{commit}");
     Ok(())
 }

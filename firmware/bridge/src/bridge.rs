@@ -128,6 +128,8 @@ pub struct Bridge<'p, D, E, const RING: usize> {
     reconnect: bool,
     /// The host gave up a command by a Bulk-Only Reset, and the endpoints have not been looked at since.
     was_reset: bool,
+    /// A packet of a command that was given up may still wait for the host.
+    may_be_stale: bool,
     last_read: Option<Micros>,
     last_refusal: Option<Micros>,
     now: Micros,
@@ -158,6 +160,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
             provision: None,
             reconnect: false,
             was_reset: false,
+            may_be_stale: false,
             last_read: None,
             last_refusal: None,
             now: 0,
@@ -189,7 +192,10 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
     pub fn bus_reset(&mut self) {
         self.give_up();
         self.sense = Sense::new(sense::NO_SENSE);
-        self.attention = Some(sense::POWER_ON);
+        // An exchanged medium has to be told, whatever the host does in between.
+        if self.attention != Some(sense::MEDIUM_CHANGED) {
+            self.attention = Some(sense::POWER_ON);
+        }
         self.note(Event::HostReset);
     }
 
@@ -201,7 +207,8 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
     }
 
     /// Nothing of the command that was given up may be taken for a part of the next one (Bulk-Only Transport, 5.3.4). What the host had
-    /// sent is dropped. A packet that waits for the host cannot be taken back through `usb-device`: the bridge leaves the bus and
+    /// sent is dropped. A packet that waits for the host cannot be taken back through `usb-device`; a controller drops it when the host
+    /// clears the halt, which reset recovery makes it do. Where it still waits at the next command, the bridge leaves the bus and
     /// returns, which empties the endpoint.
     fn clear_pipes(&mut self, pipes: &mut impl Pipes) {
         let mut packet = [0; data::PACKET_BYTES];
@@ -210,7 +217,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
                 break;
             }
         }
-        self.reconnect = self.reconnect || !pipes.is_flushed();
+        self.may_be_stale = !pipes.is_flushed();
     }
 
     fn give_up(&mut self) {
@@ -228,6 +235,8 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
             DriveEvent::Changed => {
                 self.end_session(EndReason::MediumChanged);
                 self.lose_command();
+                self.counters.clear();
+                self.refusals.clear();
                 self.capacity_changed = false;
                 self.ejected = false;
                 self.drive_sense = None;
@@ -268,11 +277,11 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
         self.reconnect = self.reconnect || self.config.kind == Kind::Usb;
     }
 
+    /// A statement that was made stays: it says what it covers (5.3).
     fn end_session(&mut self, reason: EndReason) {
         if self.session.end(reason) {
             self.note(Event::SessionEnded(self.session.number));
         }
-        self.statement = Statement::None;
     }
 
     /// What is attached and served.
@@ -301,7 +310,8 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
 
     /// What only the board can do.
     pub fn take_work(&mut self) -> Option<Work> {
-        if let Some(entropy) = self.provision.take() {
+        // A drive that came in between has the same say as one that was there (4.5).
+        if let Some(entropy) = self.provision.take().filter(|_| self.drive.is_vacant()) {
             return Some(Work::Provision(entropy));
         }
         if self.statement.begin_signing() {

@@ -67,7 +67,8 @@ fn end_of(extent: &Extent) -> u64 {
     extent.lba.saturating_add(extent.blocks)
 }
 
-/// Blocks that could not be read, in order of time; a block that fails again at once is noted once.
+/// Blocks that could not be read, in order of time; neighbours that fail one after the other are one extent, and a block that fails again
+/// at once is noted once.
 #[derive(Clone, Debug, Default)]
 pub struct Errors<const N: usize> {
     extents: Vec<ErrorExtent, N>,
@@ -78,6 +79,13 @@ impl<const N: usize> Errors<N> {
     /// Notes a failed read.
     pub fn add(&mut self, lba: u64, blocks: u64, code: Code) {
         let extent = ErrorExtent { lba, blocks, sense: [code.key, code.asc, code.ascq] };
+        if let Some(last) = self.extents.last_mut()
+            && last.sense == extent.sense
+            && last.lba.checked_add(last.blocks) == Some(lba)
+        {
+            last.blocks = last.blocks.saturating_add(blocks);
+            return;
+        }
         if self.extents.last() != Some(&extent) && self.extents.push(extent).is_err() {
             self.unrecorded = self.unrecorded.saturating_add(1);
         }

@@ -51,6 +51,9 @@ pub trait Drive {
     /// Gives up the command in progress; the driver brings itself and the drive back in step (6.1).
     fn abandon(&mut self, now: Micros);
 
+    /// Whether nothing is connected. `false` from the first sign of a drive on, long before [`Drive::report`] has one to show.
+    fn is_vacant(&self) -> bool;
+
     /// What is attached, or why what is attached is refused.
     fn report(&self) -> Option<&Report>;
 

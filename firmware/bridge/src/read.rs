@@ -27,6 +27,8 @@ pub struct Ready {
     pub bytes: usize,
     /// Bytes that have left.
     pub sent: usize,
+    /// Number of the newest session when the first byte left.
+    pub session: u32,
 }
 
 /// Where a read failed.
@@ -141,7 +143,7 @@ impl ReadJob {
         let is_whole = u64::from(completion.delivered) == bytes;
         match completion.status {
             Status::Good if is_whole => self.ready(slot, range, u64::from(range.blocks())),
-            Status::Good => self.fail_without_place(fault_sense(Fault::ShortData), range),
+            Status::Good | Status::Fault(Fault::ShortData) => self.short(range),
             Status::Fault(fault) => self.fail_without_place(fault_sense(fault), range),
             // RECOVERED ERROR: the data are right, and the host is told at the end.
             Status::Check(sense) if sense.code().key == 1 && is_whole => {
@@ -152,9 +154,20 @@ impl ReadJob {
         }
     }
 
+    /// Bytes are missing and the drive says all is well: block by block it may do better, and what cannot be had then is named.
+    fn short(&mut self, range: BlockRange) {
+        if range.blocks() == 1 {
+            self.fail_without_place(fault_sense(Fault::ShortData), range);
+        } else {
+            self.next = range.lba();
+            self.alone_until = range.lba().saturating_add(u64::from(range.blocks()));
+        }
+    }
+
     fn check(&mut self, slot: Slot, range: BlockRange, delivered: u32, sense: Sense) {
         let end = range.lba().saturating_add(u64::from(range.blocks()));
-        let place = sense.information().filter(|lba| (range.lba()..end).contains(lba));
+        let is_error = sense.code().key > 1;
+        let place = sense.information().filter(|lba| is_error && (range.lba()..end).contains(lba));
         match place {
             Some(lba) => {
                 let good = lba.saturating_sub(range.lba());
@@ -173,6 +186,10 @@ impl ReadJob {
                 self.next = range.lba();
                 self.alone_until = end;
             }
+            // Bytes are missing, and the drive has nothing to say about it that a host would take for a failure.
+            None if sense.code().key <= 1 => {
+                self.fail_without_place(fault_sense(Fault::ShortData), range);
+            }
             None => self.fail_without_place(sense, range),
         }
     }
@@ -188,7 +205,7 @@ impl ReadJob {
         if bytes == 0 {
             return;
         }
-        let ready = Ready { slot, lba: range.lba(), bytes, sent: 0 };
+        let ready = Ready { slot, lba: range.lba(), bytes, sent: 0, session: 0 };
         if self.leaving.is_none() {
             self.leaving = Some(ready);
         } else {

@@ -442,9 +442,7 @@ pub fn emission_is_allowed(cdb: &Cdb) -> bool {
         (0x88, 16) => byte(1) == 0 && byte(14) == 0,
         (0x9E, 16) => byte(1) == 0x10,
         (0x95, 16) => byte(1) == 0x00,
-        (0xA2, 12) => {
-            only_informs(byte(1), byte(2), byte(3)) && byte(10) == 0 && byte(11) == 0
-        }
+        (0xA2, 12) => only_informs(byte(1), byte(2), byte(3)) && byte(10) == 0 && byte(11) == 0,
         (0x85, 16) => ata_is_allowed(cdb),
         (0xA1, 12) => byte(1) == 0x08 && byte(2) == 0x0E && byte(9) == 0xEC,
         _ => false,

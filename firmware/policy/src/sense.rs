@@ -374,12 +374,13 @@ fn information_of(bytes: &[u8; SENSE_BYTES], length: u8) -> Option<u64> {
 fn set_information(bytes: &mut [u8; SENSE_BYTES], length: u8, lba: u64) {
     match response_code(bytes, length) {
         0x70 | 0x71 if length >= 7 => {
-            let Ok(lba) = u32::try_from(lba) else { return };
+            // An address that does not fit is not shown, and neither is the part of it that the drive may have put there (SPC-4 4.5.3).
+            let short = u32::try_from(lba).ok();
             if let Some(first) = bytes.first_mut() {
-                *first |= 0x80;
+                *first = (*first & 0x7F) | if short.is_some() { 0x80 } else { 0x00 };
             }
             if let Some(field) = bytes.get_mut(3..7) {
-                field.copy_from_slice(&lba.to_be_bytes());
+                field.copy_from_slice(&short.unwrap_or(0).to_be_bytes());
             }
         }
         0x72 | 0x73 => {

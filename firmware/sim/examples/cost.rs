@@ -80,6 +80,11 @@ mod stand_in {
         fn abandon(&mut self, _now: Micros) {}
 
         #[inline(never)]
+        fn is_vacant(&self) -> bool {
+            !self.attached
+        }
+
+        #[inline(never)]
         fn report(&self) -> Option<&Report> {
             Some(&self.report)
         }
@@ -212,6 +217,16 @@ fn read_command(tag: u32) -> [u8; 31] {
     wrapper
 }
 
+/// One round of the main loop: counted, so it stays a function of its own.
+#[inline(never)]
+fn round<D: Drive, E: HashEngine>(
+    bridge: &mut Bridge<'_, D, E, 64>,
+    endpoint: &mut stand_in::Endpoint,
+    now: Micros,
+) {
+    bridge.poll(endpoint, now);
+}
+
 #[inline(never)]
 fn run(reads: u32) -> (u64, usize) {
     let drive = stand_in::Ready {
@@ -250,7 +265,7 @@ fn run(reads: u32) -> (u64, usize) {
         endpoint.status = None;
         while endpoint.status.is_none() {
             endpoint.is_free = true;
-            bridge.poll(&mut endpoint, u64::from(tag));
+            round(&mut bridge, &mut endpoint, u64::from(tag));
         }
         done = done.wrapping_add(u32::from(endpoint.status == Some(0)));
     }

@@ -178,9 +178,15 @@ impl UsbBus for MemoryBus {
         Ok(packet.len())
     }
 
+    /// Clearing a halt drops what is queued, as the boards' controllers do.
     fn set_stalled(&self, address: EndpointAddress, is_halted: bool) {
-        if let Some(pipe) = self.wires().pipe(address) {
-            pipe.is_halted = is_halted;
+        let mut wires = self.wires();
+        let Some(pipe) = wires.pipe(address) else { return };
+        pipe.is_halted = is_halted;
+        let is_dropped = !is_halted && address.index() != 0 && pipe.packet.take().is_some();
+        if is_dropped && address.direction() == UsbDirection::In {
+            let bit = u32::try_from(address.index()).unwrap_or(0);
+            wires.in_complete |= 1_u16.checked_shl(bit).unwrap_or(0);
         }
     }
 

@@ -231,3 +231,32 @@ fn linux_and_the_pico() {
     server.stop().unwrap();
     judge();
 }
+
+/// Every command that the guest's scripts name has an answer by hand, for every kind of drive, and no answer is for a name that they lack.
+#[test]
+fn every_command_of_the_guest_is_judged() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest");
+    let script = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let attack = script("attack.sh");
+    let is_list = |line: &str| line == "END" || line.ends_with("each <<END");
+    let mut names = Vec::new();
+    let mut is_inside = false;
+    for line in attack.lines() {
+        if is_list(line) {
+            is_inside = line != "END";
+        } else if is_inside && !line.starts_with('#') {
+            names.extend(line.split(' ').next());
+        }
+    }
+    assert!(names.len() > 200, "{}", names.len());
+    for kind in [Kind::Ata, Kind::Scsi, Kind::Card] {
+        for name in &names {
+            assert!(judge::expect(name, kind).is_some(), "{name}");
+        }
+    }
+    let others = [script("identity.sh"), script("read.sh"), attack.clone()].concat();
+    for name in judge::expected_names() {
+        let is_known = names.contains(&name) || others.contains(name);
+        assert!(is_known, "no script has {name}");
+    }
+}

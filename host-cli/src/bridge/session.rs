@@ -346,15 +346,29 @@ impl<'l, P: Port> Session<'l, P> {
         self.fetch(&name, last, nonce)
     }
 
-    /// The statement that an earlier run asked for and did not get to store; `None` when there is none.
+    /// The statement that an earlier run asked for and did not get to store; `None` when there is none. Whether that run's FINISH arrived
+    /// is not known: when what is ready does not carry its nonce, it is asked for again.
     ///
     /// # Errors
     /// As [`Self::statement`].
     pub fn waiting(&mut self) -> Result<Option<Stored>> {
-        match self.journal.pending() {
-            Some((name, last, nonce)) => self.fetch(&name, last, nonce).map(Some),
-            None => Ok(None),
+        let Some((name, last, nonce)) = self.journal.pending() else { return Ok(None) };
+        let info = self.link.info().map_err(failure)?;
+        if info.has(flag::STATEMENT) {
+            let bytes = self.link.statement().map_err(failure)?;
+            if let Ok((signed, findings)) = self.check(&bytes, last, nonce) {
+                return self.store(&name, &signed, findings).map(Some);
+            }
         }
+        if info.has(flag::SESSION) {
+            let ending = if last { Ending::Final } else { Ending::Checkpoint };
+            match self.link.finish(ending, &nonce) {
+                // Refused while the statement is being made.
+                Err(error) if !error.is_refused() => return Err(failure(error)),
+                _ => {}
+            }
+        }
+        self.fetch(&name, last, nonce).map(Some)
     }
 
     /// Why FINISH was refused: the session is gone, or the bridge is busy.

@@ -31,7 +31,9 @@ pub struct Tricks {
     pub nonce: Option<[u8; 32]>,
     /// STATEMENT finds the bridge gone, so many times.
     pub gone: u32,
-    /// A bit of every byte of an answer to LEAVES, from this entry on.
+    /// FINISH is lost on the way, so many times.
+    pub deaf: u32,
+    /// A bit of the last digest of an answer to LEAVES changes.
     pub flip_leaves: bool,
 }
 
@@ -70,6 +72,10 @@ impl Port for TrickPort {
     }
 
     fn control_out(&mut self, setup: &Setup, data: &[u8]) -> Result<(), PortError> {
+        if setup.request == 4 && self.tricks.deaf > 0 {
+            self.tricks.deaf -= 1;
+            return Err(PortError::Silent);
+        }
         match self.tricks.nonce {
             Some(nonce) if setup.request == 4 => self.sim.control_out(setup, &nonce),
             _ => self.sim.control_out(setup, data),

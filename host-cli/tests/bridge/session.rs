@@ -267,6 +267,27 @@ fn a_statement_left_in_the_bridge_is_fetched_later() {
     assert!(verify(&folder, &bridge.info().unwrap().public_key).unwrap().report.verified);
 }
 
+/// The same when the bridge never got to hear of it: what is ready from an earlier checkpoint is not taken for it.
+#[test]
+fn a_statement_that_never_was_asked_for_is_asked_for_again() {
+    let (_keep, folder) = place();
+    let mut bridge = bridge();
+    Session::start(&mut bridge, &folder, START, false).unwrap();
+    read_megabyte(&mut bridge, 0);
+    let mut session = Session::resume(&mut bridge, &folder).unwrap();
+    session.statement(Ending::Checkpoint, [1; 32]).unwrap();
+    drop(session);
+    bridge.port_mut().tricks.deaf = 1;
+    let mut session = Session::resume(&mut bridge, &folder).unwrap();
+    assert_eq!(failed(session.statement(Ending::Final, END)).0, Exit::Input);
+    drop(session);
+    let mut session = Session::resume(&mut bridge, &folder).unwrap();
+    let stored = session.waiting().unwrap().unwrap();
+    assert_eq!((stored.name.as_str(), stored.log), (SESSION, "agrees"));
+    drop(session);
+    assert!(verify(&folder, &bridge.info().unwrap().public_key).unwrap().report.verified);
+}
+
 /// 4.4: more entries than the bridge holds: the oldest are lost, which is said, and what follows is not covered.
 #[test]
 fn lost_entries_are_said_and_cover_nothing() {

@@ -93,7 +93,8 @@ pub struct Device<'a> {
     pub protection: Protection,
     /// Board and hardware revision, for example `teensy41`.
     pub hardware: &'a str,
-    /// Tamper inputs that were seen active, one bit each; 0 on boards without any.
+    /// What was seen, one bit each: bit 0, a later answer contradicted the captured capacity; the others are tamper inputs, 0 on boards
+    /// without any.
     pub tamper: u32,
 }
 

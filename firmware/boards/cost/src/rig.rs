@@ -88,6 +88,10 @@ impl Drive for NullDrive {
         self.pending = None;
     }
 
+    fn is_vacant(&self) -> bool {
+        !self.attached
+    }
+
     fn report(&self) -> Option<&Report> {
         self.attached.then_some(&self.report)
     }

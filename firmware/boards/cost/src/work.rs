@@ -2,7 +2,7 @@
 
 use cortex_m::singleton;
 use cortex_m_semihosting::hprintln;
-use usb_device::bus::UsbBusAllocator;
+use usb_device::{bus::UsbBusAllocator, device::UsbDevice};
 use wb_attest::{
     digest::{HashEngine, Slot, Software},
     interface::Setup,
@@ -29,6 +29,10 @@ const STATEMENT: usize = 65_535;
 const CSW_BYTES: usize = 13;
 /// READs of one measurement: a chunk of 1 MiB, and an entry of the log with it.
 const READS: u32 = 16;
+/// Packets of a READ, with its status.
+const PACKETS: u64 = 129;
+/// Polls after which a READ is given up.
+const POLLS: u32 = 10_000;
 
 /// Counts everything and prints it; `None` where something did not go as it has to.
 pub fn run(counter: &Counter) -> Option<()> {
@@ -124,89 +128,74 @@ fn reads<E: HashEngine>(
     start(&mut bridge).then_some(())?;
     // The first command is told of the unit attention.
     pipes.command = Some(read(0));
-    bridge.poll(&mut pipes, 2);
     for _ in 0..4 {
-        bridge.poll(&mut pipes, 3);
+        bridge.poll(&mut pipes, 2);
     }
-    let mut number = 0;
-    let mut failed = 0_u32;
+    let (mut number, mut done) = (0_u32, 0_u32);
     let instructions = counter.count(READS, || {
         pipes.command = Some(read(number));
         pipes.sent = 0;
-        let mut polls = 0_u32;
-        while pipes.sent < SLOT.wrapping_add(CSW_BYTES) && polls < 10_000 {
-            bridge.poll(&mut pipes, 4);
-            polls = polls.wrapping_add(1);
-        }
-        failed = failed.wrapping_add(u32::from(polls >= 10_000));
+        let is_done = (0..POLLS).any(|_| {
+            bridge.poll(&mut pipes, 3);
+            pipes.sent >= SLOT.wrapping_add(CSW_BYTES)
+        });
+        done = done.wrapping_add(is_done.into());
         number = number.wrapping_add(1);
     });
-    (failed == 0).then_some(instructions)
+    (done == READS).then_some(instructions)
 }
 
-/// The same with `usb-device` and its class on a bus that takes a packet at a time, as the main loop of a board runs it.
+/// The bridge with `usb-device` and its class, on a bus that takes a packet at a time: the main loop of a board.
+struct Board<'a> {
+    device: UsbDevice<'a, NullBus>,
+    endpoints: Endpoints<'a, NullBus>,
+    bridge: Bridge<'a, NullDrive, NullEngine, RING>,
+}
+
+impl Board<'_> {
+    fn round(&mut self) {
+        let mut class = Class { endpoints: &mut self.endpoints, bridge: &mut self.bridge };
+        self.device.poll(&mut [&mut class]);
+        self.endpoints.update(self.device.bus());
+        self.bridge.poll(&mut self.endpoints, 5);
+    }
+
+    /// A READ, until so many bytes have been sent; whether they were.
+    fn read(&mut self, number: u32, bytes: usize) -> bool {
+        self.device.bus().put(read(number));
+        (0..POLLS).any(|_| {
+            self.round();
+            self.device.bus().sent() >= bytes
+        })
+    }
+}
+
 fn device(counter: &Counter) -> Option<()> {
     let allocator = singleton!(: UsbBusAllocator<NullBus> = UsbBusAllocator::new(NullBus::new()))?;
-    let mut endpoints = Endpoints::new(allocator, 512);
-    let mut device = build(allocator, "000000000000000000000000", 0x0010)?;
     let statement = singleton!(: [u8; STATEMENT] = [0; STATEMENT])?;
-    let mut bridge: Bridge<'_, _, _, RING> =
-        Bridge::new(config(), NullDrive::new(), NullEngine, statement);
-    let mut round = || {
-        let mut class = Class { endpoints: &mut endpoints, bridge: &mut bridge };
-        device.poll(&mut [&mut class]);
-        endpoints.update(device.bus());
-        bridge.poll(&mut endpoints, 5);
-        device.bus().sent()
-    };
+    let endpoints = Endpoints::new(allocator, 512);
+    let device = build(allocator, "000000000000000000000000", 0x0010)?;
+    let bridge = Bridge::new(config(), NullDrive::new(), NullEngine, statement);
+    let mut board = Board { device, endpoints, bridge };
     for _ in 0..8 {
-        round();
+        board.round();
     }
-    let idle = counter.count(16, || {
-        round();
-    });
+    let idle = counter.count(16, || board.round());
     hprintln!("main loop, one round with nothing to do: {} instructions", idle);
-    device_reads(counter)
-}
-
-/// READs through the endpoints.
-fn device_reads(counter: &Counter) -> Option<()> {
-    let allocator = singleton!(: UsbBusAllocator<NullBus> = UsbBusAllocator::new(NullBus::new()))?;
-    let mut endpoints = Endpoints::new(allocator, 512);
-    let mut device = build(allocator, "000000000000000000000000", 0x0010)?;
-    let statement = singleton!(: [u8; STATEMENT] = [0; STATEMENT])?;
-    let mut bridge: Bridge<'_, _, _, RING> =
-        Bridge::new(config(), NullDrive::new(), NullEngine, statement);
-    let mut started = false;
-    let mut failed = 0_u32;
-    let mut rounds = 0_u32;
-    let mut one = |number: u32, bytes: usize| {
-        device.bus().put(read(number));
-        for _ in 0..1_000 {
-            let mut class = Class { endpoints: &mut endpoints, bridge: &mut bridge };
-            device.poll(&mut [&mut class]);
-            endpoints.update(device.bus());
-            bridge.poll(&mut endpoints, 5);
-            rounds = rounds.wrapping_add(1);
-            if device.bus().sent() >= bytes {
-                return;
-            }
-        }
-        failed = failed.wrapping_add(1);
-        let _ = &mut started;
-    };
-    // The unit attention.
-    one(0, CSW_BYTES);
-    let mut number = 0;
+    start(&mut board.bridge).then_some(())?;
+    // The first command is told of the unit attention.
+    board.read(0, CSW_BYTES).then_some(())?;
+    let (mut number, mut done) = (0_u32, 0_u32);
     let instructions = counter.count(READS, || {
-        one(number, SLOT.wrapping_add(CSW_BYTES));
+        done = done.wrapping_add(board.read(number, SLOT.wrapping_add(CSW_BYTES)).into());
         number = number.wrapping_add(1);
     });
-    (failed == 0).then_some(())?;
+    (done == READS).then_some(())?;
+    let a_packet = instructions.checked_div(PACKETS)?;
     hprintln!(
         "main loop, READ of 64 KiB, a packet a round, no hash: {} instructions",
         instructions
     );
-    hprintln!("    that is {} for each packet of 512 bytes", instructions.checked_div(129)?);
+    hprintln!("    that is {} for each packet of 512 bytes", a_packet);
     Some(())
 }

@@ -51,6 +51,14 @@ pub fn start(ccm: &mut CCM, analog: &mut CCM_ANALOG, dcdc: &mut DCDC) {
     clock_gate::usb().set(ccm, clock_gate::ON);
 }
 
+defmt::timestamp!("{=u32:us}", count());
+
+/// The timer as it stands, for the log.
+fn count() -> u32 {
+    // SAFETY: a register of the timer; reading it changes nothing.
+    unsafe { (*ral::gpt::GPT1).CNT.read() }
+}
+
 /// Microseconds since power-up, from GPT1. It has to be asked at least once in 71 minutes, which the main loop does.
 pub struct Clock {
     timer: GPT1,

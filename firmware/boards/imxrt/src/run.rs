@@ -123,7 +123,7 @@ pub fn run(board: &Board) -> ! {
         policy_digest: POLICY_DIGEST,
         profiles,
         hardware: board.hardware,
-        build: env!("CARGO_PKG_VERSION"),
+        build: env!("IMXRT_BUILD"),
         firmware_digest,
         protection: Protection::PlainFlash,
         public_key: signer.as_ref().map(Signer::public_key),

@@ -2,8 +2,10 @@
 //!
 //! - It enables the endpoints only when it is told that the device is configured, and until then it could hand out the length of a transfer that was flushed by a
 //!   bus reset as if it were a packet. So nothing is read or written on them before.
-//! - Clearing a halt has to reset the data toggle (USB 2.0, section 9.4.5); the controller does so only when it is told by TXR or RXR of the
-//!   endpoint's ENDPTCTRL. Without it the status of the first refused data-in command would be lost.
+//! - A cleared halt and a new configuration begin with DATA0 (USB 2.0, sections 5.8.5, 9.1.1.5 and 9.4.5). The controller starts the toggle again only when it
+//!   is told by TXR or RXR of the endpoint's ENDPTCTRL, and the driver tells it so with a new configuration alone. Without that the host would throw away
+//!   the status of the first refused data-in command. What is queued on the endpoint is dropped with it.
+//! - A bus reset ends every halt; the driver leaves the stall bits as they were.
 //! - It cannot leave the bus: USBCMD.RS does that.
 //! - A transfer that ended in an error blocks its endpoint for ever. [`is_stuck`](Bus::is_stuck) says so.
 //!
@@ -31,6 +33,15 @@ static STATE: EndpointState = EndpointState::max_endpoints();
 /// ENDPTCTRL: reset of the data toggle, IN and OUT.
 const TXR: u32 = 1 << 22;
 const RXR: u32 = 1 << 6;
+/// ENDPTCTRL: stall, IN and OUT.
+const STALLS: u32 = 1 << 16 | 1;
+/// bmRequestType and bRequest of SET_CONFIGURATION.
+const SET_CONFIGURATION: [u8; 2] = [0x00, 0x09];
+/// Endpoints of the core, endpoint 0 among them.
+const ENDPOINTS: usize = 8;
+/// Tries of a flush, and polls of each; it takes as long as a packet.
+const FLUSHES: usize = 8;
+const POLLS: usize = 10_000;
 /// PORTSC1, PSPD.
 const HIGH_SPEED: u32 = 2;
 
@@ -40,6 +51,10 @@ pub struct Bus {
     registers: Mutex<USB1>,
     is_configured: Mutex<Cell<bool>>,
     is_stuck: Mutex<Cell<bool>>,
+    /// The next packet of endpoint 0 is a SETUP.
+    is_setup: Mutex<Cell<bool>>,
+    /// IN endpoints whose packet was dropped: the class is told as if it had left.
+    dropped: Mutex<Cell<u16>>,
 }
 
 impl Bus {
@@ -55,6 +70,8 @@ impl Bus {
             registers: Mutex::new(registers),
             is_configured: Mutex::new(Cell::new(false)),
             is_stuck: Mutex::new(Cell::new(false)),
+            is_setup: Mutex::new(Cell::new(false)),
+            dropped: Mutex::new(Cell::new(0)),
         }
     }
 
@@ -110,15 +127,58 @@ impl Bus {
         result
     }
 
-    fn reset_toggle(&self, endpoint: EndpointAddress) {
-        let reset = if endpoint.direction() == UsbDirection::In { TXR } else { RXR };
-        self.with(|usb| {
+    /// Drops what is queued on an endpoint, and begins it with DATA0.
+    fn begin_anew(&self, endpoint: EndpointAddress) {
+        let is_in = endpoint.direction() == UsbDirection::In;
+        let (shift, toggle) = if is_in { (16, TXR) } else { (0, RXR) };
+        let bit = 1_u32.checked_shl(u32::try_from(endpoint.index()).unwrap_or(0)).unwrap_or(0);
+        let mask = bit << shift;
+        let was_queued = self.with(|usb| {
+            let was_queued = usb.ENDPTSTAT.read() & mask != 0;
+            flush(usb, mask);
             let control =
                 endpoint.index().checked_sub(1).and_then(|index| usb.ENDPTCTRL.get(index));
             if let Some(control) = control {
-                control.write(control.read() | reset);
+                control.write(control.read() | toggle);
             }
+            was_queued
         });
+        if is_in && was_queued {
+            let bit = u16::try_from(bit).unwrap_or(0);
+            cortex_m::interrupt::free(|section| {
+                let dropped = self.dropped.borrow(section);
+                dropped.set(dropped.get() | bit);
+            });
+        }
+    }
+
+    /// A SETUP packet that begins a new configuration: the main loop configures the driver again.
+    fn note_setup(&self, packet: &[u8]) {
+        let is_setup =
+            cortex_m::interrupt::free(|section| self.is_setup.borrow(section).replace(false));
+        if is_setup && packet.starts_with(&SET_CONFIGURATION) && self.is_configured() {
+            for index in 1..ENDPOINTS {
+                for direction in [UsbDirection::In, UsbDirection::Out] {
+                    self.begin_anew(EndpointAddress::from_parts(index, direction));
+                }
+            }
+            self.unconfigure();
+        }
+    }
+}
+
+/// ENDPTFLUSH, until nothing is primed; a packet that is on the wire makes the controller ask for more than one try.
+fn flush(usb: &USB1, mask: u32) {
+    for _ in 0..FLUSHES {
+        usb.ENDPTFLUSH.write(mask);
+        for _ in 0..POLLS {
+            if usb.ENDPTFLUSH.read() & mask == 0 {
+                break;
+            }
+        }
+        if usb.ENDPTSTAT.read() & mask == 0 {
+            return;
+        }
     }
 }
 
@@ -143,6 +203,12 @@ impl UsbBus for Bus {
     fn reset(&self) {
         self.unconfigure();
         self.driver.reset();
+        // A reset ends every halt (USB 2.0, 9.1.1.5), which the driver leaves as it was.
+        self.with(|usb| {
+            for control in &usb.ENDPTCTRL {
+                control.write(control.read() & !STALLS);
+            }
+        });
     }
 
     fn set_device_address(&self, address: u8) {
@@ -160,12 +226,16 @@ impl UsbBus for Bus {
         if endpoint.index() != 0 && !self.is_configured() {
             return Err(UsbError::WouldBlock);
         }
-        self.noted(endpoint, self.driver.read(endpoint, packet))
+        let length = self.noted(endpoint, self.driver.read(endpoint, packet))?;
+        if endpoint.index() == 0 {
+            self.note_setup(packet.get(..length).unwrap_or_default());
+        }
+        Ok(length)
     }
 
     fn set_stalled(&self, endpoint: EndpointAddress, stalled: bool) {
         if !stalled && self.is_stalled(endpoint) && endpoint.index() != 0 {
-            self.reset_toggle(endpoint);
+            self.begin_anew(endpoint);
         }
         self.driver.set_stalled(endpoint, stalled);
     }
@@ -183,7 +253,20 @@ impl UsbBus for Bus {
     }
 
     fn poll(&self) -> PollResult {
-        self.driver.poll()
+        let result = self.driver.poll();
+        let dropped = cortex_m::interrupt::free(|section| self.dropped.borrow(section).take());
+        match result {
+            PollResult::Data { ep_out, ep_in_complete, ep_setup } => {
+                let is_setup = ep_setup & 1 != 0;
+                cortex_m::interrupt::free(|section| self.is_setup.borrow(section).set(is_setup));
+                PollResult::Data { ep_out, ep_in_complete: ep_in_complete | dropped, ep_setup }
+            }
+            PollResult::None if dropped != 0 => {
+                PollResult::Data { ep_out: 0, ep_in_complete: dropped, ep_setup: 0 }
+            }
+            // A bus reset tells the class more than a packet that left.
+            other => other,
+        }
     }
 
     fn force_reset(&self) -> usb_device::Result<()> {

@@ -68,6 +68,10 @@ impl Drive for SlotRef {
         self.0.abandon(now);
     }
 
+    fn is_vacant(&self) -> bool {
+        self.0.is_vacant()
+    }
+
     fn report(&self) -> Option<&Report> {
         self.0.report()
     }
@@ -135,7 +139,6 @@ impl Machine {
 
     /// The interrupt's work: as long as there is something to do, within limits.
     fn serve(&mut self) {
-        self.alarm.clear_interrupt();
         let end = self.now().saturating_add(SERVE);
         let mut idle = 0_u32;
         while idle < IDLE_ROUNDS && self.now() < end {
@@ -144,9 +147,11 @@ impl Machine {
         self.call_again();
     }
 
-    /// The interval is short enough for the alarm.
+    /// Sets the alarm anew. One that went off meanwhile is forgotten: otherwise the interrupt would follow itself without a pause. The
+    /// interval is short enough for the alarm.
     fn call_again(&mut self) {
         let _ = self.alarm.schedule(COMPUTE);
+        self.alarm.clear_interrupt();
     }
 }
 

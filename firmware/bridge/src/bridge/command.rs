@@ -13,7 +13,7 @@ use wb_policy::{
     down::DownCommand,
     geometry::BlockRange,
     judge::{self, Action, Answer, Facts, Judgement, LocalEffect, judge, local_effect, opcodes},
-    present::{self, Comparison},
+    present::{self, CAPACITY16_BYTES, Comparison},
     sense::{self, AtaRegisters, Code, Refusal, Sense},
     tables::Class,
 };
@@ -47,9 +47,10 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             self.refuse(cbw, host, &judgement, refusal);
             return;
         }
-        let fate = match judgement.action {
-            Action::Read(Some(_)) | Action::Send(_) if self.can_ask(cbw) => Fate::Forwarded,
-            _ => Fate::Answered,
+        let fate = if self.reaches_drive(cbw, host, &judgement) {
+            Fate::Forwarded
+        } else {
+            Fate::Answered
         };
         self.counters.count(key(&judgement), fate);
         if let Some(code) = self.condition(cbw, &judgement.action) {
@@ -81,7 +82,9 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
                 Judgement { action: Action::Refuse(Refusal::OpCode), ..judgement }
             }
             // Without a captured size the unit is not ready, which the condition says better than "out of range".
-            Action::Refuse(Refusal::OutOfRange) if facts.capture.geometry.is_none() => {
+            Action::Refuse(Refusal::OutOfRange)
+                if facts.capture.geometry.is_none() && is_read(cbw) =>
+            {
                 Judgement { action: Action::Read(None), ..judgement }
             }
             _ => judgement,
@@ -108,9 +111,17 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         self.fail(cbw.tag, host, Sense::refusal(refusal));
     }
 
-    /// Whether a command that needs the drive gets as far as the drive.
-    fn can_ask(&self, cbw: &Cbw) -> bool {
-        self.attention.is_none() && self.unready(cbw).is_none()
+    /// Whether a command gets as far as the drive.
+    fn reaches_drive(&self, cbw: &Cbw, host: Intent, judgement: &Judgement) -> bool {
+        let can_ask = self.attention.is_none() && self.unready(cbw).is_none();
+        let is_in = matches!(host, Intent::In(_));
+        let block = self.capture().geometry.map_or(1, |geometry| geometry.block_bytes);
+        can_ask
+            && match judgement.action {
+                Action::Read(Some(_)) => is_in && host.bytes() >= block,
+                Action::Send(_) => is_in || judgement.limit == 0,
+                Action::Read(None) | Action::Answer(_) | Action::Good | Action::Refuse(_) => false,
+            }
     }
 
     /// What stands between a command and its answer: a unit attention first, then a unit that is not ready.
@@ -124,14 +135,15 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
 
     /// Why the drive cannot be asked.
     fn unready(&self, cbw: &Cbw) -> Option<Code> {
-        let is_read = matches!(cbw.cdb.opcode(), 0x08 | 0x28 | 0x88 | 0xA8);
+        let is_read = is_read(cbw);
         match self.drive.report() {
             None => Some(sense::NOT_PRESENT),
             Some(report) if report.refused.is_some() => Some(sense::INCOMPATIBLE_MEDIUM),
             Some(_) if self.ejected => Some(sense::NOT_PRESENT),
             Some(_) if is_read && self.capacity_changed => Some(sense::CAPACITY_CHANGED),
             Some(report) if is_read && report.capture.geometry.is_none() => {
-                Some(sense::BECOMING_READY)
+                let is_removable = report.capture.is_removable();
+                Some(if is_removable { sense::NOT_PRESENT } else { sense::BECOMING_READY })
             }
             Some(_) => None,
         }
@@ -297,7 +309,8 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         if !matches!(command, DownCommand::ReadCapacity16) {
             return From::Slot(Slot::A);
         }
-        let whole = self.drive.data(Slot::A).first_chunk().map(present::read_capacity16);
+        let whole =
+            whole_capacity(self.drive.data(Slot::A)).map(|raw| present::read_capacity16(&raw));
         for (own, byte) in self.reply.iter_mut().zip(whole.into_iter().flatten()) {
             *own = byte;
         }
@@ -314,7 +327,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
                 data.first_chunk().map(|fresh| present::compare_capacity10(capture, fresh))
             }
             DownCommand::ReadCapacity16 => {
-                data.first_chunk().map(|fresh| present::compare_capacity16(capture, fresh))
+                whole_capacity(data).map(|fresh| present::compare_capacity16(capture, &fresh))
             }
             _ => Some(Comparison::Same),
         };
@@ -341,6 +354,20 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
 /// Registers of an ATA command that succeeded and whose own were not asked for.
 fn success(extend: bool) -> AtaRegisters {
     AtaRegisters { extend, status: 0x50, ..AtaRegisters::default() }
+}
+
+fn is_read(cbw: &Cbw) -> bool {
+    matches!(cbw.cdb.opcode(), 0x08 | 0x28 | 0x88 | 0xA8)
+}
+
+/// An answer to READ CAPACITY(16) with what an old adapter left out as zeros; size and block length have to be there.
+fn whole_capacity(data: &[u8]) -> Option<[u8; CAPACITY16_BYTES]> {
+    data.first_chunk::<12>()?;
+    let mut whole = [0; CAPACITY16_BYTES];
+    for (own, byte) in whole.iter_mut().zip(data) {
+        *own = *byte;
+    }
+    Some(whole)
 }
 
 fn is_for_cards(command: &DownCommand) -> bool {

@@ -24,6 +24,9 @@ pub const DRAIN_BYTES: u32 = 16 << 20;
 /// Room for the largest packet of a bulk endpoint.
 pub(super) const PACKET_BYTES: usize = 512;
 
+/// Packets that a controller may hold when its endpoint is halted.
+const IN_FLIGHT: usize = 4;
+
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
@@ -149,6 +152,9 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     fn next_command(&mut self, pipes: &mut impl Pipes) -> bool {
         let mut packet = [0; PACKET_BYTES];
         let Some(length) = pipes.read(&mut packet) else { return false };
+        if core::mem::take(&mut self.may_be_stale) && !pipes.is_flushed() {
+            self.reconnect = true;
+        }
         match Cbw::parse(packet.get(..length).unwrap_or_default(), 0) {
             Ok(cbw) => self.execute(&cbw),
             Err(_) => self.invalid(),
@@ -212,6 +218,13 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         let end = *end;
         if *left > DRAIN_BYTES {
             pipes.stall_out();
+            // Data that came before the halt are no command.
+            let mut packet = [0; PACKET_BYTES];
+            for _ in 0..IN_FLIGHT {
+                if pipes.read(&mut packet).is_none() {
+                    break;
+                }
+            }
             self.state = State::Status(end.wrapper());
             return true;
         }
@@ -238,11 +251,18 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         let State::Reading(job) = &mut self.state else { return false };
         if let Some(ready) = &mut job.leaving {
             let data = self.drive.data(ready.slot);
+            if ready.sent == 0 {
+                ready.session = self.session.number;
+            }
             // As many packets as the endpoint has room for: that nothing more moves needs no other step to find out.
             while let Some(piece) = data.get(ready.sent..ready.bytes).filter(|it| !it.is_empty()) {
                 let Some(taken) = pipes.write(piece) else { return moved };
                 ready.sent = ready.sent.saturating_add(taken);
                 job.sent = job.sent.saturating_add(u32::try_from(taken).unwrap_or(0));
+            }
+            // What is queued has not left: the host may never take it (4.4).
+            if !pipes.is_flushed() {
+                return moved;
             }
             self.slot_has_left();
             moved = true;
@@ -264,13 +284,16 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         is_started
     }
 
-    /// All of a slot is on its way to the host.
+    /// All of a slot has left for the host.
     #[inline(never)]
     fn slot_has_left(&mut self) {
         let State::Reading(job) = &mut self.state else { return };
         let Some(ready) = job.leaving else { return };
         let left = self.drive.data(ready.slot).get(..ready.bytes).unwrap_or_default();
-        self.session.left(ready.lba, job.geometry(), left);
+        // A session covers what left after its START, so not the slot that was leaving then.
+        if ready.session == self.session.number {
+            self.session.left(ready.lba, job.geometry(), left);
+        }
         self.last_read = Some(self.now);
         job.left();
     }

@@ -29,7 +29,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     pub fn control_in(&mut self, setup: &Setup, out: &mut [u8]) -> Option<usize> {
         let answer = self.answer_control(setup, out);
         if answer.is_none() {
-            self.count_stalled(setup);
+            self.count_stalled();
         }
         answer
     }
@@ -64,7 +64,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     pub fn control_out(&mut self, setup: &Setup, data: &[u8]) -> bool {
         let is_done = self.take_control(setup, data).is_some();
         if !is_done {
-            self.count_stalled(setup);
+            self.count_stalled();
         }
         is_done
     }
@@ -81,7 +81,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             Request::Finish(ending) => self.finish(ending, nonce),
             Request::Provision => {
                 let may = self.config.public_key.is_none()
-                    && self.drive.report().is_none()
+                    && self.drive.is_vacant()
                     && self.provision.is_none();
                 may.then(|| self.provision = Some(nonce))
             }
@@ -89,13 +89,9 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         }
     }
 
-    /// A stalled request is counted like a refused command (5.2).
-    fn count_stalled(&mut self, setup: &Setup) {
-        let command = Command {
-            layer: Layer::Interface,
-            code: setup.request,
-            sub: u16::from(setup.request_type),
-        };
+    /// A stalled request is counted like a refused command (5.2), all in one row: no host can fill the table with them.
+    fn count_stalled(&mut self) {
+        let command = Command { layer: Layer::Interface, code: 0, sub: 0 };
         self.counters.count(command, Fate::Refused(RefusalKind::Fld));
     }
 

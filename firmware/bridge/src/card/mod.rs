@@ -437,6 +437,10 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Drive
         }
     }
 
+    fn is_vacant(&self) -> bool {
+        matches!(self.phase, Phase::Absent(_))
+    }
+
     fn report(&self) -> Option<&Report> {
         self.report.as_ref()
     }

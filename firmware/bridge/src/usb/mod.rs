@@ -527,6 +527,10 @@ impl<H: HostController> Drive for UsbDrive<H> {
         }
     }
 
+    fn is_vacant(&self) -> bool {
+        matches!(self.state, State::Empty)
+    }
+
     fn report(&self) -> Option<&Report> {
         self.is_shown.then_some(&self.report)
     }

@@ -235,12 +235,23 @@ pub fn attack(run: &Run, expected: &Expected<'_>, findings: &mut Findings) -> At
             }
         }
     }
+    for name in judge::expected_names().chain(programs(run)) {
+        findings.check(run.named("CHECK", name).is_some(), || format!("{name} was not tried"));
+    }
     let verdict = run.all("UNCHANGED").next();
     findings.check(verdict.is_some(), || "the guest does not say UNCHANGED".into());
     let mib = verdict.and_then(|line| line.number("mib")).unwrap_or(0);
     let digest = sha256(blocks(expected.image, 0, mib << 11));
     findings.equal("after the attack", verdict.map(|line| line.field("after")), Some(&digest));
     attack
+}
+
+/// The programs that a run with these phases has.
+fn programs(run: &Run) -> impl Iterator<Item = &'static str> {
+    let begun =
+        |phase: &str| run.all("PHASE").any(|line| line.text.split(' ').nth(1) == Some(phase));
+    let all = judge::MUST_FAIL.iter().chain(judge::MUST_SUCCEED);
+    all.copied().filter(move |name| begun(judge::phase(name)))
 }
 
 /// One command through the sg node; how it ended, in words.

@@ -369,6 +369,33 @@ pub const MUST_FAIL: &[&str] = &[
 /// Programs that have to succeed, or the attack says nothing.
 pub const MUST_SUCCEED: &[&str] = &["system_mount_ro_noload", "sg_reset_device", "forced_rebind"];
 
+/// Commands that every run has: one that is missing was not tried.
+pub fn expected_names() -> impl Iterator<Item = &'static str> {
+    let single = [
+        "log_sense_save",
+        "zbc_in_zone_activate",
+        "service_in_14_write_scattered_stream",
+        "service_in_15_remove_element_and_modify_zones",
+        "mode_sense_6_saved",
+        "read_16_beyond",
+        "ata16_read_native_max_ext",
+        "ata16_identify_as_out",
+        "vendor_a1_jmicron_nvme",
+        "vendor_ff",
+    ];
+    [WP, ATA_WP, ATA_FLD, OP, GOOD].into_iter().flatten().copied().chain(single)
+}
+
+/// The phase of the attack in which a program runs.
+pub fn phase(program: &str) -> &'static str {
+    match program.split_once('_') {
+        _ if program == "sg_reset_device" => "raw",
+        Some(("system" | "hdparm", _)) => "system",
+        Some(("forced", _)) => "forced",
+        _ => "tools",
+    }
+}
+
 /// Names that look at the disk and do not try to change it.
 pub fn is_harmless(name: &str) -> bool {
     matches!(
