@@ -53,6 +53,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "daleel-image",
             "daleel-media",
             "daleel-timeline",
+            // For the fuzz targets of the write blocker.
+            "wb-attest",
+            "wb-bridge",
+            "wb-policy",
+            "wb-sim",
         ],
     ),
     ("xtask", &[]),

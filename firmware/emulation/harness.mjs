@@ -88,6 +88,11 @@ const commands = {
     return { data: hex(board.mappedFlash.subarray(at, at + (length ?? 0))) };
   },
 
+  /** Symbols of the image whose name contains a text, with their values. */
+  symbols({ contains }) {
+    return { symbols: Object.fromEntries([...board.elf.symbols].filter(([name]) => name.includes(contains))) };
+  },
+
   /** What a probe reads: the bytes of the log since the last call. */
   rtt() {
     return { data: hex(board.takeRtt()) };

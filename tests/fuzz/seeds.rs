@@ -29,7 +29,7 @@ use daleel_generator::{
     take::{Auxiliary, Cipher, Event, Pace, Split, Take},
 };
 use daleel_tests::fuzzing::{
-    CONTROL_BYTES,
+    CONTROL_BYTES, blocker,
     sectors::{RECORD_BYTES, SectorDisk},
 };
 
@@ -56,6 +56,9 @@ fn main() {
     }
     for (name, text) in MAPS {
         store("rescue_map", name, text.as_bytes());
+    }
+    for (target, name, bytes) in blocker::seeds() {
+        store(target, &name, &bytes);
     }
 }
 

@@ -16,9 +16,7 @@ use wb_attest::{
 use wb_bridge::{
     Micros,
     bridge::{Bridge, Config},
-    drive::{
-        Completion, Drive, DriveEvent, Emitted, Identity, Report, Slot, Status, UsbIdentity,
-    },
+    drive::{Completion, Drive, DriveEvent, Emitted, Identity, Report, Slot, Status, UsbIdentity},
     pipes::Pipes,
 };
 use wb_policy::{
@@ -253,8 +251,7 @@ fn run(reads: u32) -> (u64, usize) {
     let mut statement = vec![0; 1024];
     let mut bridge: Bridge<'_, _, _, 64> =
         Bridge::new(config, drive, stand_in::NoHash, &mut statement);
-    let mut endpoint =
-        stand_in::Endpoint { command: None, is_free: true, taken: 0, status: None };
+    let mut endpoint = stand_in::Endpoint { command: None, is_free: true, taken: 0, status: None };
     bridge.poll(&mut endpoint, 0);
     let start = Setup { request_type: 0x41, request: 2, value: 0, index: 1, length: 32 };
     assert!(bridge.control_out(&start, &[0; 32]), "a session is open");

@@ -108,7 +108,12 @@ impl<D: Drive> SimBridge<D> {
             kind: setup.kind,
             bounds: Bounds::LARGE,
         };
-        let bridge = Box::new(Bridge::new(config, drive, Software::new(), Box::leak(vec![0; STATEMENT].into())));
+        let bridge = Box::new(Bridge::new(
+            config,
+            drive,
+            Software::new(),
+            Box::leak(vec![0; STATEMENT].into()),
+        ));
         let speed = setup.speed;
         Self { bus, device, endpoints, bridge, signer, speed, now: 0, reconnects: 0 }
     }
@@ -201,7 +206,10 @@ impl<D: Drive> SimBridge<D> {
         self.now
     }
 
-    fn patiently<T>(&mut self, mut attempt: impl FnMut(&MemoryBus) -> Handshake<T>) -> Handshake<T> {
+    fn patiently<T>(
+        &mut self,
+        mut attempt: impl FnMut(&MemoryBus) -> Handshake<T>,
+    ) -> Handshake<T> {
         for _ in 0..PATIENCE {
             match attempt(&self.bus) {
                 Handshake::Nak => self.poll(STEP),
@@ -271,7 +279,8 @@ impl<D: Drive> UsbDevice for SimBridge<D> {
     fn bulk_out(&mut self, endpoint: u8, data: &[u8]) -> OutResult {
         let size = self.speed.bulk_packet_bytes();
         let mut taken = 0_usize;
-        let packets: Vec<&[u8]> = if data.is_empty() { vec![data] } else { data.chunks(size).collect() };
+        let packets: Vec<&[u8]> =
+            if data.is_empty() { vec![data] } else { data.chunks(size).collect() };
         for packet in packets {
             match self.patiently(|bus| bus.host_out(endpoint, packet)) {
                 Handshake::Ack(()) => {

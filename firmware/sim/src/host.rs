@@ -206,9 +206,7 @@ impl<U: UsbDevice> Host<U> {
             answer = self.input(13);
         }
         match answer {
-            InResult::Data(bytes) => {
-                parse_status(&bytes, self.tag).ok_or(Broken::BadStatus(bytes))
-            }
+            InResult::Data(bytes) => parse_status(&bytes, self.tag).ok_or(Broken::BadStatus(bytes)),
             InResult::Stall | InResult::Nak => Err(Broken::Silent("status")),
         }
     }

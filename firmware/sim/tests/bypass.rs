@@ -26,11 +26,7 @@ use wb_bridge::{
     host::Request as Control,
     usb::{Settings, UsbDrive},
 };
-use wb_policy::{
-    cbw::Cdb,
-    down::emission_is_allowed,
-    judge::Profiles,
-};
+use wb_policy::{cbw::Cdb, down::emission_is_allowed, judge::Profiles};
 use wb_sim::{
     bridge::{Setup, SimBridge},
     controller::ModelController,
@@ -266,8 +262,10 @@ fn b08_nvme_tunnels() {
 fn b09_one_transport_only() {
     let mut host = bridge(DriveConfig::default());
     let configuration = host.device_mut().control([0x80, 6, 0, 2, 0, 0, 0xFF, 0], &[]).unwrap();
-    let interfaces: Vec<_> =
-        descriptors(&configuration).filter(|d| d[1] == 4).map(|d| (d[2], d[3], d[5], d[6], d[7])).collect();
+    let interfaces: Vec<_> = descriptors(&configuration)
+        .filter(|d| d[1] == 4)
+        .map(|d| (d[2], d[3], d[5], d[6], d[7]))
+        .collect();
     assert_eq!(interfaces, [(0, 0, 0x08, 0x06, 0x50), (1, 0, 0xFF, 0x44, 0x01)]);
     for tag in [0, 0, 7, 7, 7, u32::MAX] {
         assert_eq!(host.raw(&wrapper(tag, 0, 0, &[0; 6])), OutResult::Ack(31));
@@ -499,9 +497,12 @@ fn b12_no_unsafe_code_above_the_boards() {
 fn b14_no_request_leads_into_a_loader() {
     let mut host = bridge(DriveConfig::default());
     let mut answered = Vec::new();
-    for kind in [0x20, 0x21, 0x22, 0x23, 0x40, 0x42, 0x43, 0x60, 0xA0, 0xA1, 0xA2, 0xC0, 0xC2, 0xE1] {
+    for kind in [0x20, 0x21, 0x22, 0x23, 0x40, 0x42, 0x43, 0x60, 0xA0, 0xA1, 0xA2, 0xC0, 0xC2, 0xE1]
+    {
         for request in 0..=u8::MAX {
-            for (value, index, length) in [(0, 0, 0), (0, 0, 7), (1000, 0, 0), (0, 1, 0), (0, 7, 1), (0, 2, 64)] {
+            for (value, index, length) in
+                [(0, 0, 0), (0, 0, 7), (1000, 0, 0), (0, 1, 0), (0, 7, 1), (0, 2, 64)]
+            {
                 let [v0, v1] = u16::to_le_bytes(value);
                 let data = if kind & 0x80 == 0 { vec![0; usize::from(length)] } else { Vec::new() };
                 let setup = [kind, request, v0, v1, index, 0, length, 0];
@@ -539,7 +540,11 @@ fn b15_a_drive_cannot_change_what_the_bridge_is() {
         assert_eq!(look(&mut host), plain);
         // INQUIRY: a direct access device or none at all.
         let inquiry = host.command(&[0x12, 0, 0, 0, 96, 0], Phase::In(96)).unwrap().data;
-        assert!(matches!(inquiry[0], 0x00 | 0x0E | 0x14 | 0x20 | 0x3F | 0x7F), "{:02X}", inquiry[0]);
+        assert!(
+            matches!(inquiry[0], 0x00 | 0x0E | 0x14 | 0x20 | 0x3F | 0x7F),
+            "{:02X}",
+            inquiry[0]
+        );
     }
 }
 
@@ -553,10 +558,19 @@ fn b16_a_hostile_drive() {
                 config.faults.replies.push((vec![opcode], vec![fill; length]));
             }
             let mut host = with_options(UsbOptions::default(), config);
-            for cdb in ["12 00 00 00 60 00", "12 01 83 00 FF 00", "1A 00 3F 00 C0 00", "A0 00 00 00 00 00 00 00 00 10 00 00"] {
+            for cdb in [
+                "12 00 00 00 60 00",
+                "12 01 83 00 FF 00",
+                "1A 00 3F 00 C0 00",
+                "A0 00 00 00 00 00 00 00 00 10 00 00",
+            ] {
                 host.command(&hex(cdb), Phase::In(4096)).unwrap();
             }
-            for cdb in ["25 00 00000000 00 0000 00", "28 00 00000000 00 0001 00", "9E 10 0000000000000000 00000020 00 00"] {
+            for cdb in [
+                "25 00 00000000 00 0000 00",
+                "28 00 00000000 00 0001 00",
+                "9E 10 0000000000000000 00000020 00 00",
+            ] {
                 host.command(&hex(cdb), Phase::In(512)).unwrap();
             }
             assert_eq!(model(&host).violations().count(), 0);
@@ -574,7 +588,11 @@ fn b18_the_bridge_sets_nothing_on_its_own() {
     host.device_mut().idle(3_600_000_000);
     for entry in model(&host).log() {
         let opcode = entry.cdb[0];
-        assert!(matches!(opcode, 0x00 | 0x03 | 0x12 | 0x1A | 0x25 | 0x85 | 0x9E), "{:02X?}", entry.cdb);
+        assert!(
+            matches!(opcode, 0x00 | 0x03 | 0x12 | 0x1A | 0x25 | 0x85 | 0x9E),
+            "{:02X?}",
+            entry.cdb
+        );
         if let Some((command, _)) = entry.ata {
             assert!(matches!(command, 0xEC | 0x27 | 0x2F), "ATA {command:02X}");
         }
@@ -605,7 +623,8 @@ fn b19_smart_is_off_by_default() {
 /// B20: a hidden area is reported and never lifted.
 #[test]
 fn b20_hidden_areas_are_reported_and_stay() {
-    let config = DriveConfig { native_blocks: 70_000, dco_blocks: 80_000, ..DriveConfig::default() };
+    let config =
+        DriveConfig { native_blocks: 70_000, dco_blocks: 80_000, ..DriveConfig::default() };
     let mut host = bridge(config);
     let seen = info(&mut host);
     assert_eq!((seen.capacity, seen.native_max), (65_536, 70_000));
@@ -635,7 +654,8 @@ fn b20a_adapters_that_mangle_features() {
         FeaturesQuirk::Force(0x0002),
         FeaturesQuirk::Stale,
     ] {
-        let mut config = DriveConfig { native_blocks: 70_000, dco_blocks: 80_000, ..DriveConfig::default() };
+        let mut config =
+            DriveConfig { native_blocks: 70_000, dco_blocks: 80_000, ..DriveConfig::default() };
         config.faults.features = quirk;
         let mut host = bridge(config);
         let digest = model(&host).state_digest();
@@ -652,7 +672,11 @@ fn b20a_adapters_that_mangle_features() {
         assert_eq!(model(&host).violations().count(), 0, "{quirk:?}");
     }
     // The guard is the list, not luck: with the adapter on it the same drive is asked.
-    let host = attached(&Setup::default(), DriveConfig { dco_blocks: 80_000, ..DriveConfig::default() }, |_, _, _| true);
+    let host = attached(
+        &Setup::default(),
+        DriveConfig { dco_blocks: 80_000, ..DriveConfig::default() },
+        |_, _, _| true,
+    );
     assert!(model(&host).log().iter().any(|entry| entry.ata == Some((0xB1, 0xC2))));
     assert_eq!(model(&host).violations().count(), 0);
 }

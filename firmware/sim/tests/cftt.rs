@@ -60,7 +60,11 @@ fn fresh(config: DriveConfig) -> Bridge {
 }
 
 /// Replays a trace; the bridge afterwards, and the digest before.
-fn replayed(name: &str, text: &str, config: DriveConfig) -> (Bridge, [u8; 32], Vec<wb_sim::replay::Replayed>) {
+fn replayed(
+    name: &str,
+    text: &str,
+    config: DriveConfig,
+) -> (Bridge, [u8; 32], Vec<wb_sim::replay::Replayed>) {
     let mut host = fresh(config);
     let digest = model(&host).state_digest();
     let trace = Trace::parse(text).unwrap_or_else(|why| panic!("{name}: {why}"));
@@ -184,7 +188,9 @@ fn access_significant_information(config: DriveConfig) {
     equal_but_for(&shown[..36], &own[..36], edited);
     // B0h and B2h: what would invite a host to discard.
     let (shown, own) = both(&mut host, &hex("12 01 B0 00 FF 00"), 255);
-    equal_but_for(&shown, &own, |at| u8::from(at == 4) | if matches!(at, 5 | 20..=27 | 36..=63) { 0xFF } else { 0 });
+    equal_but_for(&shown, &own, |at| {
+        u8::from(at == 4) | if matches!(at, 5 | 20..=27 | 36..=63) { 0xFF } else { 0 }
+    });
     let (shown, own) = both(&mut host, &hex("12 01 B2 00 FF 00"), 255);
     equal_but_for(&shown, &own, |at| match at {
         5 => 0xE0,
@@ -209,7 +215,11 @@ fn kinds_of_drive() -> [DriveConfig; 4] {
         DriveConfig::default(),
         named,
         DriveConfig { block_bytes: 4096, blocks: 1 << 30, ..DriveConfig::default() },
-        DriveConfig { blocks: 7_814_037_168, native_blocks: 7_814_037_168, ..DriveConfig::default() },
+        DriveConfig {
+            blocks: 7_814_037_168,
+            native_blocks: 7_814_037_168,
+            ..DriveConfig::default()
+        },
     ]
 }
 
@@ -224,7 +234,12 @@ fn am_03_information_is_unmodified() {
 /// HWB-AM-04: an error that the drive does not resolve is an error for the host: medium, readiness, size, transport.
 #[test]
 fn am_04_an_error_of_the_drive_is_an_error_for_the_host() {
-    for kind in [BadKind::Medium, BadKind::MediumNoInformation, BadKind::MediumZeroFilled, BadKind::Recovered] {
+    for kind in [
+        BadKind::Medium,
+        BadKind::MediumNoInformation,
+        BadKind::MediumZeroFilled,
+        BadKind::Recovered,
+    ] {
         let mut config = DriveConfig::default();
         config.faults.bad = vec![BadBlocks { blocks: 77..78, kind }];
         let mut host = bridge(config);
@@ -292,7 +307,12 @@ fn through() -> (BTreeSet<u8>, BTreeSet<u8>) {
                     0x4D => cdb[2] = 0x40,
                     _ => {}
                 }
-                judge(&mut host, &cdb, if length == 0 { Data::None } else { Data::In(length) }, false);
+                judge(
+                    &mut host,
+                    &cdb,
+                    if length == 0 { Data::None } else { Data::In(length) },
+                    false,
+                );
             }
         }
     }
@@ -348,7 +368,12 @@ fn hwb_02_modifying_commands_are_blocked() {
             let command = u8::from_str_radix(fields[0].trim_start_matches("0x"), 16).unwrap();
             for (protocol, data) in [(3, Data::None), (5, Data::Out(512)), (6, Data::In(512))] {
                 for extend in [false, true] {
-                    judge(&mut host, &attempt::ata16(protocol, command, 0, 1, 0, extend), data, false);
+                    judge(
+                        &mut host,
+                        &attempt::ata16(protocol, command, 0, 1, 0, extend),
+                        data,
+                        false,
+                    );
                 }
                 judge(&mut host, &attempt::ata12(protocol, command, 0, 1, 0), data, false);
             }
@@ -387,7 +412,12 @@ fn hwb_04_operating_systems_that_try_to_modify() {
 #[test]
 fn hwb_05_read_commands_are_allowed() {
     let mut host = bridge(DriveConfig::default());
-    for cdb in ["08 00 10 00 03 00", "28 00 00001000 00 0003 00", "A8 00 00001000 00000003 00 00", "88 00 0000000000001000 00000003 00 00"] {
+    for cdb in [
+        "08 00 10 00 03 00",
+        "28 00 00001000 00 0003 00",
+        "A8 00 00001000 00000003 00 00",
+        "88 00 0000000000001000 00000003 00 00",
+    ] {
         let outcome = host.command(&hex(cdb), Phase::In(1536)).unwrap();
         assert_eq!((outcome.status, outcome.data), (0, model(&host).peek(0x1000, 3)), "{cdb}");
     }
@@ -438,7 +468,8 @@ fn hwb_07_the_drive_is_imaged() {
     for block_bytes in [512, 4096] {
         let blocks = (32 << 20) / block_bytes;
         let config = DriveConfig { block_bytes, blocks: blocks.into(), ..DriveConfig::default() };
-        let (mut host, digest, _) = replayed("attach", "00 00 00 00 00 00 | none | 06/29/00", config);
+        let (mut host, digest, _) =
+            replayed("attach", "00 00 00 00 00 00 | none | 06/29/00", config);
         let mut sum = Sha256::new();
         for lba in (0..blocks).step_by(256) {
             let outcome = read10(&mut host, lba, 256.min(blocks - lba) as u16);
@@ -454,7 +485,11 @@ fn hwb_07_the_drive_is_imaged() {
 /// HWB-08: as HWB-AM-03, of drives that hide something, and of a large one behind a bridge without profiles.
 #[test]
 fn hwb_08_access_significant_information() {
-    access_significant_information(DriveConfig { native_blocks: 70_000, dco_blocks: 80_000, ..DriveConfig::default() });
+    access_significant_information(DriveConfig {
+        native_blocks: 70_000,
+        dco_blocks: 80_000,
+        ..DriveConfig::default()
+    });
     let config = DriveConfig { blocks: 1 << 40, ..DriveConfig::default() };
     let mut host = bridge_with(&Setup { profiles: CORE, ..Setup::default() }, config);
     let (shown, own) = both(&mut host, &hex("25 00 00 00 00 00 00 00 00 00"), 8);
@@ -476,7 +511,12 @@ fn hwb_09_errors_are_returned() {
         .map(|step| u32::from_be_bytes(step.sense[3..7].try_into().unwrap()))
         .collect();
     assert_eq!(named, [1000, 1000, 1002, 1001, 1000, 1000]);
-    assert!(steps.iter().filter(|step| !step.sense.is_empty()).all(|step| step.sense[14] != 0x57 || step.sense[12] == 0x21));
+    assert!(
+        steps
+            .iter()
+            .filter(|step| !step.sense.is_empty())
+            .all(|step| step.sense[14] != 0x57 || step.sense[12] == 0x21)
+    );
 }
 
 /// D-01: nothing is sent unasked outside the attach script, for two hours; and the statement tells how much the bridge sent of its own.
@@ -540,7 +580,8 @@ proptest! {
 #[test]
 fn d_03_content_is_not_parsed() {
     let commands = |base: Base| {
-        let (host, ..) = replayed("linux", READERS[1].1, DriveConfig { base, ..DriveConfig::default() });
+        let (host, ..) =
+            replayed("linux", READERS[1].1, DriveConfig { base, ..DriveConfig::default() });
         model(&host).log().iter().map(|entry| entry.cdb.clone()).collect::<Vec<_>>()
     };
     let mut disk = vec![0; 1 << 20];
@@ -562,17 +603,26 @@ fn d_04_no_read_write_mode() {
     for ident in [false, true] {
         for smart in [false, true] {
             let profiles = Profiles { ident, smart };
-            let mut host = bridge_with(&Setup { profiles, ..Setup::default() }, DriveConfig::default());
+            let mut host =
+                bridge_with(&Setup { profiles, ..Setup::default() }, DriveConfig::default());
             let digest = model(&host).state_digest();
-            for cdb in ["2A 00 00000000 00 0001 00", "8A 00 0000000000000000 00000001 00 00", "AA 00 00000000 00000001 00 00"] {
+            for cdb in [
+                "2A 00 00000000 00 0001 00",
+                "8A 00 0000000000000000 00000001 00 00",
+                "AA 00 00000000 00000001 00 00",
+            ] {
                 let outcome = host.command(&hex(cdb), Phase::Zeros(512)).unwrap();
                 assert_eq!((outcome.status, outcome.residue), (1, 512));
             }
             // MODE SENSE says so, and no MODE SELECT changes it.
             let sense = host.command(&hex("1A 00 3F 00 C0 00"), Phase::In(192)).unwrap().data;
             assert_eq!(sense[2] & 0x90, 0x80, "WP=1, DPOFUA=0");
-            assert_eq!(host.command(&hex("15 10 00 00 0C 00"), Phase::Zeros(12)).unwrap().status, 1);
-            let sense = host.command(&hex("5A 00 3F 00 00 00 00 00 C0 00"), Phase::In(192)).unwrap().data;
+            assert_eq!(
+                host.command(&hex("15 10 00 00 0C 00"), Phase::Zeros(12)).unwrap().status,
+                1
+            );
+            let sense =
+                host.command(&hex("5A 00 3F 00 00 00 00 00 C0 00"), Phase::In(192)).unwrap().data;
             assert_eq!(sense[3] & 0x90, 0x80);
             untouched(&host, digest, "no mode");
         }
@@ -586,7 +636,11 @@ fn d_05_refusals_are_visible() {
     start(&mut host);
     host.device_mut().idle(1_000_000);
     assert!(!host.device().lights().refused && !info(&mut host).has(flag::REFUSED));
-    let attempts = ["2A 00 00000000 00 0001 00", "48 03 00 00 00 00 00 00 00 00", "85 07 20 00 00 00 00 00 0F 00 27 00 00 40 37 00"];
+    let attempts = [
+        "2A 00 00000000 00 0001 00",
+        "48 03 00 00 00 00 00 00 00 00",
+        "85 07 20 00 00 00 00 00 0F 00 27 00 00 40 37 00",
+    ];
     for (number, cdb) in (1..).zip(attempts) {
         let phase = if cdb.starts_with("2A") { Phase::Zeros(512) } else { Phase::None };
         host.command(&hex(cdb), phase).unwrap();
@@ -611,7 +665,10 @@ fn d_05_refusals_are_visible() {
 #[test]
 fn d_06_no_success_for_a_discarded_write() {
     let mut host = bridge(DriveConfig::default());
-    for opcode in [0x0A, 0x2A, 0xAA, 0x8A, 0x2E, 0x8E, 0xAE, 0x41, 0x93, 0x42, 0x3F, 0x89, 0x8B, 0x9A, 0x9C, 0x9F, 0x15, 0x55, 0x3B, 0x4C, 0x1D, 0xB5] {
+    for opcode in [
+        0x0A, 0x2A, 0xAA, 0x8A, 0x2E, 0x8E, 0xAE, 0x41, 0x93, 0x42, 0x3F, 0x89, 0x8B, 0x9A, 0x9C,
+        0x9F, 0x15, 0x55, 0x3B, 0x4C, 0x1D, 0xB5,
+    ] {
         let mut cdb = vec![0; right_length(opcode)];
         cdb[0] = opcode;
         if opcode == 0x9F {
@@ -657,7 +714,8 @@ fn d_07_storms_leave_the_drive_untouched() {
 /// opens a way to the drive, because there is no command behind it.
 #[test]
 fn d_08_the_tables_decide_and_open_nothing() {
-    for (opcode, length) in [(0x2A, 10), (0x8A, 16), (0x04, 6), (0x48, 10), (0xE5, 12), (0x3B, 10)] {
+    for (opcode, length) in [(0x2A, 10), (0x8A, 16), (0x04, 6), (0x48, 10), (0xE5, 12), (0x3B, 10)]
+    {
         for decision in [Decision::Forward, Decision::Local, Decision::Synthesise] {
             let mut rows = POLICY.scsi.to_vec();
             rows[opcode].decision = decision;
@@ -685,7 +743,9 @@ fn d_08_the_tables_decide_and_open_nothing() {
 /// D-10: beyond 2 TiB, beyond 32 bits, with blocks of 4096 bytes, to the last block that 48 bits can name.
 #[test]
 fn d_10_large_media() {
-    for (block_bytes, blocks) in [(512, 1_u64 << 33), (4096, 1 << 33), (512, (1 << 48) - 1), (4096, (1 << 48) - 1)] {
+    for (block_bytes, blocks) in
+        [(512, 1_u64 << 33), (4096, 1 << 33), (512, (1 << 48) - 1), (4096, (1 << 48) - 1)]
+    {
         let mut host = bridge(DriveConfig { block_bytes, blocks, ..DriveConfig::default() });
         for lba in [0, (1 << 32) - 3, (1 << 32) - 1, 1 << 32, blocks - 5] {
             let outcome = host.command(&read_cdb(3, lba, 5), Phase::In(5 * block_bytes)).unwrap();

@@ -2,7 +2,12 @@
 //! copying (callgrind over `examples/cost.rs`, whose stand-ins for drive, endpoint and hash are left out of the count).
 //!
 //! x86-64 instructions, not those of a Cortex-M: a bound on the work, not a time. Without valgrind the test says that it was skipped.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::print_stdout)] // a check that cannot be made has to fail
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout
+)] // a check that cannot be made has to fail
 
 use std::{
     collections::BTreeMap,
@@ -97,7 +102,12 @@ fn a_read_of_64_kib_costs_the_core_less_than_20_000_instructions() {
     let (few, many) = (count(&example, FEW), count(&example, MANY));
     let mut each: Vec<(u64, &str)> = many
         .iter()
-        .map(|(name, cost)| ((cost - few.get(name).copied().unwrap_or(0).min(*cost)) / u64::from(MANY - FEW), &name[..]))
+        .map(|(name, cost)| {
+            (
+                (cost - few.get(name).copied().unwrap_or(0).min(*cost)) / u64::from(MANY - FEW),
+                &name[..],
+            )
+        })
         .filter(|(cost, _)| *cost > 0)
         .collect();
     each.sort_unstable_by(|a, b| b.cmp(a));

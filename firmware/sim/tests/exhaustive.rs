@@ -44,7 +44,14 @@ impl Bench {
         if self.commands.is_multiple_of(64) {
             self.assert_untouched(&format!("after {cdb:02X?}"));
             // The log would grow without end.
-            self.host.device_mut().drive_mut().host_mut().device_mut().drive_mut(0).unwrap().clear_log();
+            self.host
+                .device_mut()
+                .drive_mut()
+                .host_mut()
+                .device_mut()
+                .drive_mut(0)
+                .unwrap()
+                .clear_log();
         }
     }
 

@@ -34,7 +34,10 @@ fn a_session_is_stated_and_verified() {
     for lba in (0..65_536).step_by(256) {
         data.extend(read10(&mut host, lba, 256).data);
     }
-    assert_eq!(host.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(512)).unwrap().status, 1);
+    assert_eq!(
+        host.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(512)).unwrap().status,
+        1
+    );
     let sent = (controller(&host).bulk_out().len() - before) as u64;
     let entries = leaves(&mut host);
     assert_eq!(entries.len(), 32);

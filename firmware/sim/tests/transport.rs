@@ -33,7 +33,10 @@ fn a_refused_write_is_drained_and_fails() {
         assert_eq!(outcome.taken, (blocks * 512) as usize);
         let (code, bytes) = host.sense().unwrap();
         assert_eq!(code, [0x07, 0x27, 0x00]);
-        assert_eq!(bytes, hex_literal::hex!("70 00 07 00 00 00 00 0A 00 00 00 00 27 00 57 00 00 00"));
+        assert_eq!(
+            bytes,
+            hex_literal::hex!("70 00 07 00 00 00 00 0A 00 00 00 00 27 00 57 00 00 00")
+        );
     }
     assert_eq!(wrappers(&host), sent);
     assert_eq!(state(&host), before);
@@ -53,7 +56,8 @@ fn drains_of_any_length_end_with_a_status() {
         ((16 << 20) + 1, false),
         (u32::MAX, false),
     ] {
-        let outcome = host.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(length)).unwrap();
+        let outcome =
+            host.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(length)).unwrap();
         assert_eq!((outcome.status, outcome.residue), (1, length), "{length}");
         assert_eq!(outcome.stalled, !is_drained, "{length}");
         assert_eq!(outcome.taken == length as usize, is_drained, "{length}");

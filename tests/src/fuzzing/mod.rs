@@ -1,10 +1,11 @@
 //! What the fuzz targets of `tests/fuzz` run: hostile bytes go in, and everything a reader says about them must hold.
 //!
 //! nothing panics, loops for ever or allocates by a number read from input.: what is reported lies in
-//! the input and is counted once. Each body returns how much it reached (frames, units, partitions, holes), so
+//! the input and is counted once. Each body returns how much it reached (frames, units, partitions, holes, answered commands), so
 //! that the replay can tell a seed that tests something from one that is turned away at the door.
 
 mod annexb;
+pub mod blocker;
 mod checks;
 mod families;
 mod framing;
@@ -15,6 +16,7 @@ mod program_stream;
 pub mod sectors;
 
 pub use annexb::annexb;
+pub use blocker::{wb_cdb, wb_drive, wb_host, wb_statement};
 pub use families::{dav_stream, disk, hikvision_files, hikvision_stream};
 pub use framing::{CONTROL_BYTES, dhav_framing, hik_framing};
 pub use image::{partitions, rescue_map};
@@ -43,4 +45,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "partitions", run: partitions },
     Target { name: "program_stream", run: program_stream },
     Target { name: "rescue_map", run: rescue_map },
+    Target { name: "wb_cdb", run: wb_cdb },
+    Target { name: "wb_drive", run: wb_drive },
+    Target { name: "wb_host", run: wb_host },
+    Target { name: "wb_statement", run: wb_statement },
 ];

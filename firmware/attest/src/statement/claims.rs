@@ -170,13 +170,8 @@ pub enum EndReason {
 
 impl EndReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
-        Self::Open,
-        Self::Finished,
-        Self::Superseded,
-        Self::Detached,
-        Self::MediumChanged,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::Finished, Self::Superseded, Self::Detached, Self::MediumChanged];
 
     /// The number used in the statement.
     #[must_use]

@@ -32,17 +32,17 @@ const PAUSE: u64 = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// SHA-256 in software gives wrong digests.
-    Hash = 2,
+    Hash = 1,
     /// The policy is not the published one, or the classifier lets through what it refuses.
-    Policy = 3,
+    Policy = 2,
     /// The key page is neither empty nor whole, or its halves do not belong together; nothing is written over it.
-    Key = 4,
+    Key = 3,
     /// The flash does not keep what is written: boot counter or key.
-    Flash = 5,
+    Flash = 4,
     /// The USB device cannot be set up.
-    Usb = 6,
+    Usb = 5,
     /// The random number generator gives no random samples: no key was made.
-    Entropy = 7,
+    Entropy = 6,
 }
 
 impl Failure {
@@ -50,12 +50,12 @@ impl Failure {
     #[must_use]
     pub const fn flashes(self) -> u64 {
         match self {
-            Self::Hash => 2,
-            Self::Policy => 3,
-            Self::Key => 4,
-            Self::Flash => 5,
-            Self::Usb => 6,
-            Self::Entropy => 7,
+            Self::Hash => 1,
+            Self::Policy => 2,
+            Self::Key => 3,
+            Self::Flash => 4,
+            Self::Usb => 5,
+            Self::Entropy => 6,
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
             Failure::Usb,
             Failure::Entropy,
         ];
-        for (number, failure) in (2_usize..).zip(all) {
+        for (number, failure) in (1_usize..).zip(all) {
             assert_eq!(failure.flashes(), number as u64);
             let period = 2 * FLASH * (number as u64 + 6);
             assert_eq!(edges(|now| failed(failure, now).red, period), number);

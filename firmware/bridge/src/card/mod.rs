@@ -124,6 +124,8 @@ pub struct Card<SPI, CS, D, const SLOT: usize> {
     operation: Option<Operation>,
     queued: Option<(DownCommand, Slot)>,
     waiting: Option<DriveEvent>,
+    /// What the detect switch said last.
+    inserted: Option<bool>,
 }
 
 impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Card<SPI, CS, D, SLOT> {
@@ -140,6 +142,7 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Card<SPI, CS,
             operation: None,
             queued: None,
             waiting: None,
+            inserted: None,
         }
     }
 
@@ -389,7 +392,8 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Drive
         if let Some(event) = self.waiting.take() {
             return Some(event);
         }
-        if self.detect.is_inserted() == Some(false) {
+        self.inserted = self.detect.is_inserted();
+        if self.inserted == Some(false) {
             return self.removed(now);
         }
         self.advance(now)
@@ -438,7 +442,13 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Drive
     }
 
     fn is_vacant(&self) -> bool {
-        matches!(self.phase, Phase::Absent(_))
+        let is_silent = match self.phase {
+            Phase::Absent(_) => true,
+            // A slot without a switch is asked again and again; the answer to CMD0 is the first sign of a card.
+            Phase::Attaching => !self.script.is_answered(),
+            _ => false,
+        };
+        is_silent && self.inserted != Some(true)
     }
 
     fn report(&self) -> Option<&Report> {

@@ -167,6 +167,11 @@ impl Script {
         }
     }
 
+    /// Whether a card has answered CMD0.
+    pub(super) fn is_answered(&self) -> bool {
+        self.restarts > 0 || !matches!(self.stage, Stage::Reset(_))
+    }
+
     /// One step.
     pub(super) fn poll<SPI: SpiBus<u8>, CS: OutputPin>(
         &mut self,

@@ -1,11 +1,12 @@
 //! One command of the bridge to a drive, with the sense data that belong to it.
 //!
 //! Facts: the published policy, sections 3.1 (no retry, no padding) and 6.3 (short data with good status is an error); SPC-4, section 4.3 (a
-//! command with an allocation length may answer with less); SAT-3, section 12.2.2 (registers come as sense).
+//! command with an allocation length may answer with less); SAT-3, section 12.2.2 (registers come as sense). A drive tells once that its medium
+//! was exchanged (5.5): a lost answer must not take that along.
 
 use wb_policy::{
     down::DownCommand,
-    sense::{NO_SENSE, Sense, TARGET_FAILURE},
+    sense::{MEDIUM_CHANGED, NO_SENSE, Sense, TARGET_FAILURE},
 };
 
 use crate::{
@@ -19,6 +20,9 @@ use super::{
     wire::Wire,
 };
 
+/// Sense key of a unit attention.
+pub(super) const UNIT_ATTENTION: u8 = 0x6;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Command,
@@ -27,6 +31,8 @@ enum Phase {
         delivered: u32,
         passed: bool,
     },
+    /// REQUEST SENSE after a command whose own end was lost, on a unit whose medium can be exchanged.
+    Medium(Fault),
 }
 
 /// A command in progress.
@@ -37,6 +43,8 @@ pub(super) struct Running {
     /// Logical unit and bytes in its blocks.
     target: (u8, u32),
     phase: Phase,
+    /// The medium can be exchanged: what the drive says of it must not be lost.
+    watched: bool,
 }
 
 /// How a command ended.
@@ -47,16 +55,30 @@ pub(super) struct Ended {
     pub(super) broken: bool,
     /// Whether a reset recovery was made, which the drive reports as a unit attention.
     pub(super) recovered: bool,
+    /// What the drive said of its medium besides its status, or may have said where its words were lost.
+    pub(super) notice: Notice,
+}
+
+/// What is known of the medium of a watched unit after a lost answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Nothing beyond the status.
+    None,
+    /// A unit attention other than an exchange, which may stand before or in place of one.
+    Attention,
+    /// The words were lost that may have told of an exchange.
+    Unheard,
 }
 
 impl Ended {
     fn answered(status: Status, delivered: u32) -> Self {
-        Self { completion: Completion { status, delivered }, broken: false, recovered: false }
+        let completion = Completion { status, delivered };
+        Self { completion, broken: false, recovered: false, notice: Notice::None }
     }
 
     fn failed(fault: Fault, broken: bool) -> Self {
         let completion = Completion { status: Status::Fault(fault), delivered: 0 };
-        Self { completion, broken, recovered: !broken }
+        Self { completion, broken, recovered: !broken, notice: Notice::None }
     }
 }
 
@@ -70,8 +92,23 @@ impl Running {
         target: (u8, u32),
         now: Micros,
     ) -> Option<Self> {
-        let running = Self { command, slot, target, phase: Phase::Command };
+        let running = Self { command, slot, target, phase: Phase::Command, watched: false };
         transport.begin(wire, target, &command, Into::Slot(slot), now).then_some(running)
+    }
+
+    /// The same, on a unit whose medium can be exchanged if `watched`.
+    pub(super) fn watching_medium(self, watched: bool) -> Self {
+        Self { watched, ..self }
+    }
+
+    /// Takes the command off the bus. It goes on until both sides are in step again, and ends then.
+    pub(super) fn abandon<H: HostController>(
+        &self,
+        wire: &mut Wire<H>,
+        transport: &mut Transport,
+        now: Micros,
+    ) {
+        transport.abandon(wire, now);
     }
 
     pub(super) fn command(&self) -> &DownCommand {
@@ -92,14 +129,20 @@ impl Running {
         let outcome = transport.poll(wire, now)?;
         let (passed, delivered) = match outcome {
             Outcome::Answered { passed, delivered } => (passed, delivered),
-            Outcome::Recovered(fault) => return Some(self.ended_in_recovery(fault)),
+            Outcome::Recovered(fault) => return self.after_recovery(wire, transport, fault, now),
             Outcome::Broken(fault) => return Some(Ended::failed(fault, true)),
         };
         match self.phase {
             Phase::Command => self.after_command(wire, transport, passed, delivered, now),
             Phase::Sense { delivered: data, passed: good } => {
                 let answer = passed.then(|| transport.kept(delivered));
-                Some(Ended::answered(sense_status(answer, good), data))
+                let is_lost = self.watched && answer.is_none_or(<[u8]>::is_empty);
+                let notice = if is_lost { Notice::Unheard } else { Notice::None };
+                Some(Ended { notice, ..Ended::answered(sense_status(answer, good), data) })
+            }
+            Phase::Medium(fault) => {
+                let answer = passed.then(|| transport.kept(delivered));
+                Some(ended_with_sense(fault, answer))
             }
         }
     }
@@ -133,15 +176,50 @@ impl Running {
         }
     }
 
-    /// A command that failed, and whose sense cannot be had either, is still the drive's error; its good data still count.
-    fn ended_in_recovery(&self, fault: Fault) -> Ended {
-        match self.phase {
-            Phase::Command => Ended::failed(fault, false),
+    /// Both sides are in step again. A command that failed, and whose sense cannot be had either, is still the drive's error; its good data
+    /// still count. A watched command may have ended in a unit attention that the drive tells once more, to REQUEST SENSE alone.
+    fn after_recovery<H: HostController>(
+        &mut self,
+        wire: &mut Wire<H>,
+        transport: &mut Transport,
+        fault: Fault,
+        now: Micros,
+    ) -> Option<Ended> {
+        let ended = match self.phase {
+            Phase::Command if self.watched => {
+                self.phase = Phase::Medium(fault);
+                let request = DownCommand::RequestSense;
+                if transport.begin(wire, self.target, &request, Into::Status, now) {
+                    wire.count_own();
+                    return None;
+                }
+                Ended::failed(fault, false)
+            }
+            Phase::Command | Phase::Medium(_) => Ended::failed(fault, false),
             Phase::Sense { delivered, passed } => {
                 let ended = Ended::answered(sense_status(None, passed), delivered);
                 Ended { recovered: true, ..ended }
             }
-        }
+        };
+        let notice = if self.watched { Notice::Unheard } else { Notice::None };
+        Some(Ended { notice, ..ended })
+    }
+}
+
+/// A watched command whose own end was lost, after REQUEST SENSE: an exchange is its status, everything else leaves it at the fault.
+fn ended_with_sense(fault: Fault, answer: Option<&[u8]>) -> Ended {
+    let failed = Ended::failed(fault, false);
+    let Some(bytes) = answer.filter(|bytes| !bytes.is_empty()) else {
+        return Ended { notice: Notice::Unheard, ..failed };
+    };
+    let sense = Sense::of_drive(bytes);
+    let code = sense.code();
+    if (code.key, code.asc) == (MEDIUM_CHANGED.key, MEDIUM_CHANGED.asc) {
+        Ended { recovered: true, ..Ended::answered(Status::Check(sense), 0) }
+    } else if code.key == UNIT_ATTENTION {
+        Ended { notice: Notice::Attention, ..failed }
+    } else {
+        failed
     }
 }
 

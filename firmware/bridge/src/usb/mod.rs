@@ -25,7 +25,7 @@ use wb_policy::{
     capture::{Capture, Kind},
     down::DownCommand,
     judge::Profiles,
-    sense::MEDIUM_CHANGED,
+    sense::{MEDIUM_CHANGED, POWER_ON},
 };
 
 use crate::{
@@ -38,10 +38,10 @@ use crate::{
 };
 
 use self::{
-    command::{Ended, Running},
+    command::{Ended, Notice, Running, UNIT_ATTENTION},
     enumerate::{Enumeration, Failure},
     script::{Next, Script},
-    transport::{Link, Outcome, Transport},
+    transport::{Link, Transport},
     wire::Wire,
 };
 
@@ -55,6 +55,8 @@ const ATTEMPTS: u8 = 3;
 /// Block length until a capacity is known; no command before that has blocks.
 const NO_BLOCKS: u32 = 512;
 const EVENTS: usize = 4;
+/// How often a refused device whose port moves is met again before one was seen to go.
+const MEETINGS: u8 = 3;
 
 /// Who came back after a drive had gone, or had to be enumerated again (B23).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ enum State {
     Script(Option<Running>),
     Ready,
     Busy(Running),
-    Abandoning,
+    Abandoning(Running),
     /// Not served; how the port stood then.
     Refused(Port),
 }
@@ -106,6 +108,15 @@ pub struct UsbDrive<H> {
     returned: Option<Return>,
     controls_before: u32,
     attempts: u8,
+    meetings: u8,
+    /// A reset recovery of the bridge's own, which the drive may report as "power on".
+    expects_power_on: bool,
+    /// Who stood there before a capture that only compares ([`script::fingerprint`]).
+    compared: Option<[u8; 32]>,
+    /// The drive told of an exchange during a capture that only compares.
+    is_exchanged: bool,
+    /// The medium of the captured unit can be exchanged.
+    watches_medium: bool,
     events: Deque<DriveEvent, EVENTS>,
 }
 
@@ -133,6 +144,11 @@ impl<H: HostController> UsbDrive<H> {
             returned: None,
             controls_before: 0,
             attempts: 0,
+            meetings: 0,
+            expects_power_on: false,
+            compared: None,
+            is_exchanged: false,
+            watches_medium: false,
             events: Deque::new(),
         }
     }
@@ -162,14 +178,21 @@ impl<H: HostController> UsbDrive<H> {
         match (&self.state, port) {
             (State::Empty, Port::Empty) => {}
             (State::Refused(then), _) if *then == port => {}
-            (_, Port::Empty) => self.lose(),
+            (_, Port::Empty) => {
+                self.meetings = 0;
+                self.lose();
+            }
             (_, Port::Fault) => {
                 self.lose();
                 self.refuse(Refused::Enumeration, port);
             }
             (State::Empty, _) => self.state = State::Debounce(now.saturating_add(DEBOUNCE)),
             // It was another device's port a moment ago.
-            (State::Refused(_), _) => self.meet_again(now),
+            (State::Refused(_), _) if self.meetings < MEETINGS => {
+                self.meetings = self.meetings.saturating_add(1);
+                self.meet_again(now);
+            }
+            (State::Refused(_), _) => self.state = State::Refused(port),
             (State::Debounce(_) | State::Resetting(_), _) | (_, Port::Enabled(_)) => {}
             (_, Port::Connected | Port::Resetting) => self.meet_again(now),
         }
@@ -197,6 +220,8 @@ impl<H: HostController> UsbDrive<H> {
     fn detach(&mut self) {
         self.transport = None;
         self.is_shown = false;
+        self.compared = None;
+        self.expects_power_on = false;
         if core::mem::take(&mut self.is_attached) {
             self.tell(DriveEvent::Detached);
         }
@@ -211,6 +236,7 @@ impl<H: HostController> UsbDrive<H> {
 
     fn show(&mut self) {
         self.is_shown = true;
+        self.compared = None;
         let again = core::mem::replace(&mut self.is_attached, true);
         self.tell(if again { DriveEvent::Changed } else { DriveEvent::Attached });
     }
@@ -261,7 +287,7 @@ impl<H: HostController> UsbDrive<H> {
             State::Script(None) => self.next_step(port, now),
             State::Script(Some(_)) => self.poll_step(port, now),
             State::Busy(_) => self.poll_command(now),
-            State::Abandoning => self.poll_abandoned(now),
+            State::Abandoning(_) => self.poll_abandoned(now),
             State::Empty
             | State::Debounce(_)
             | State::Resetting(_)
@@ -336,7 +362,8 @@ impl<H: HostController> UsbDrive<H> {
         match begun {
             Some(running) => {
                 self.wire.count_own();
-                self.state = State::Script(Some(running));
+                let watched = self.compared.is_some() && self.watches_medium;
+                self.state = State::Script(Some(running.watching_medium(watched)));
             }
             None => self.refuse(Refused::Enumeration, port),
         }
@@ -350,6 +377,7 @@ impl<H: HostController> UsbDrive<H> {
         if let (true, Status::Fault(fault)) = (ended.broken, ended.completion.status) {
             return self.step_broke(fault, port, now);
         }
+        self.is_exchanged |= says_exchanged(&ended);
         let data = self.wire.host.data(Into::Slot(self.script_slot));
         if self.script.take(&mut self.report, &ended, data, now) {
             self.script_ended(Some(Refused::DeviceType), port);
@@ -376,8 +404,19 @@ impl<H: HostController> UsbDrive<H> {
             Some(refused) => self.refuse(refused, port),
             None => {
                 self.state = State::Ready;
-                self.show();
+                self.watches_medium = self.report.capture.is_removable();
+                self.show_if_other();
             }
+        }
+    }
+
+    /// After a capture that only compares nothing is told if everything is as it was.
+    fn show_if_other(&mut self) {
+        let before = self.compared.take();
+        if before == Some(script::fingerprint(&self.report.capture)) && !self.is_exchanged {
+            self.is_shown = true;
+        } else {
+            self.show();
         }
     }
 
@@ -391,7 +430,11 @@ impl<H: HostController> UsbDrive<H> {
 
     fn command_ended(&mut self, command: &DownCommand, slot: Slot, ended: Ended, now: Micros) {
         let mut completion = ended.completion;
-        let medium = self.medium_after(command, &completion);
+        let medium = self.medium_after(command, &ended);
+        self.expects_power_on = match completion.status {
+            Status::Fault(_) => self.expects_power_on || ended.recovered,
+            Status::Good | Status::Check(_) => ended.recovered,
+        };
         if medium == Medium::Exchanged {
             // A command that ends in a unit attention was not carried out.
             completion.delivered = 0;
@@ -400,8 +443,20 @@ impl<H: HostController> UsbDrive<H> {
         self.tell(DriveEvent::Done(completion));
         if ended.broken {
             self.start_over(now);
-        } else if medium != Medium::Same {
-            self.capture_again(slot);
+        } else {
+            self.take_medium(medium, slot);
+        }
+    }
+
+    fn take_medium(&mut self, medium: Medium, slot: Slot) {
+        match medium {
+            Medium::Same => {}
+            Medium::Doubtful => {
+                let before = script::fingerprint(&self.report.capture);
+                self.capture_again(slot);
+                self.compared = Some(before);
+            }
+            Medium::Exchanged | Medium::Removed | Medium::Arrived => self.capture_again(slot),
         }
     }
 
@@ -415,6 +470,8 @@ impl<H: HostController> UsbDrive<H> {
 
     fn capture_again(&mut self, slot: Slot) {
         self.is_shown = false;
+        self.compared = None;
+        self.is_exchanged = false;
         self.script.forget_medium();
         // The USB part is not run again.
         self.report.steps.truncate(1);
@@ -423,36 +480,53 @@ impl<H: HostController> UsbDrive<H> {
         self.begin_script(slot);
     }
 
-    /// What a command says about the medium (5.5). Without data, so that its slot is free for the script.
-    fn medium_after(&self, command: &DownCommand, completion: &Completion) -> Medium {
-        match &completion.status {
+    /// What a command says about the medium (5.5) and the drive (B23). Without data, so that its slot is free for the script.
+    fn medium_after(&self, command: &DownCommand, ended: &Ended) -> Medium {
+        if says_exchanged(ended) {
+            return Medium::Exchanged;
+        }
+        if ended.notice == Notice::Attention {
+            return Medium::Doubtful;
+        }
+        match &ended.completion.status {
             Status::Good if *command == DownCommand::TestUnitReady && !self.script.is_ready() => {
                 Medium::Arrived
             }
             Status::Check(sense) => {
                 let code = sense.code();
-                if (code.key, code.asc) == (MEDIUM_CHANGED.key, MEDIUM_CHANGED.asc) {
-                    Medium::Exchanged
-                } else if (code.key, code.asc) == (0x2, 0x3A)
-                    && self.script.is_ready()
-                    && completion.delivered == 0
-                {
-                    Medium::Removed
-                } else {
-                    Medium::Same
+                let captured = self.script.is_ready() && ended.completion.delivered == 0;
+                match (code.key, code.asc) {
+                    (0x2, 0x3A) if captured => Medium::Removed,
+                    (UNIT_ATTENTION, asc) if self.asks_again(asc) => Medium::Doubtful,
+                    _ => Medium::Same,
                 }
             }
             Status::Good | Status::Fault(_) => Medium::Same,
         }
     }
 
-    fn poll_abandoned(&mut self, now: Micros) {
-        let Some(transport) = self.transport.as_mut() else { return };
-        match transport.poll(&mut self.wire, now) {
-            None => {}
-            Some(Outcome::Broken(_)) => self.start_over(now),
-            Some(Outcome::Recovered(_) | Outcome::Answered { .. }) => self.state = State::Ready,
+    /// Unit attentions after which another drive may stand there: a reset that was none of the bridge's own, changed parameters, changed
+    /// operating conditions.
+    fn asks_again(&self, asc: u8) -> bool {
+        match asc {
+            asc if asc == POWER_ON.asc => !self.expects_power_on,
+            PARAMETERS_CHANGED | CONDITIONS_CHANGED => true,
+            _ => false,
         }
+    }
+
+    fn poll_abandoned(&mut self, now: Micros) {
+        let State::Abandoning(running) = &mut self.state else { return };
+        let Some(transport) = self.transport.as_mut() else { return };
+        let Some(ended) = running.poll(&mut self.wire, transport, now) else { return };
+        let (command, slot) = (*running.command(), running.slot());
+        if ended.broken {
+            return self.start_over(now);
+        }
+        self.state = State::Ready;
+        let medium = self.medium_after(&command, &ended);
+        self.expects_power_on |= ended.recovered;
+        self.take_medium(medium, slot);
     }
 
     /// Whether a command may go to the drive as it is captured now.
@@ -475,10 +549,28 @@ impl<H: HostController> UsbDrive<H> {
     }
 }
 
+/// Additional sense codes of unit attentions (SPC-4, annex F).
+const PARAMETERS_CHANGED: u8 = 0x2A;
+const CONDITIONS_CHANGED: u8 = 0x3F;
+
+/// Whether the drive told of an exchange of its medium, or may have, in words that were lost.
+fn says_exchanged(ended: &Ended) -> bool {
+    let told = match &ended.completion.status {
+        Status::Check(sense) => {
+            let code = sense.code();
+            (code.key, code.asc) == (MEDIUM_CHANGED.key, MEDIUM_CHANGED.asc)
+        }
+        Status::Good | Status::Fault(_) => false,
+    };
+    told || ended.notice == Notice::Unheard
+}
+
 /// How the medium stands after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Medium {
     Same,
+    /// The drive may be another one: it is captured, and compared.
+    Doubtful,
     Exchanged,
     Removed,
     /// There was none when the drive was captured.
@@ -509,7 +601,7 @@ impl<H: HostController> Drive for UsbDrive<H> {
         let begun = Running::begin(&mut self.wire, transport, *command, slot, target, now);
         match begun {
             Some(running) => {
-                self.state = State::Busy(running);
+                self.state = State::Busy(running.watching_medium(self.watches_medium));
                 true
             }
             None => false,
@@ -521,9 +613,10 @@ impl<H: HostController> Drive for UsbDrive<H> {
     }
 
     fn abandon(&mut self, now: Micros) {
-        if let (State::Busy(_), Some(transport)) = (&self.state, self.transport.as_mut()) {
-            transport.abandon(&mut self.wire, now);
-            self.state = State::Abandoning;
+        if let (State::Busy(running), Some(transport)) = (&self.state, self.transport.as_mut()) {
+            let running = *running;
+            running.abandon(&mut self.wire, transport, now);
+            self.state = State::Abandoning(running);
         }
     }
 

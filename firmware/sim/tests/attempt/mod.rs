@@ -148,14 +148,7 @@ pub fn data_out(text: &str, data: &[u8], answer: Answer) {
 }
 
 /// An ATA command without data through both pass-through commands, protocol non-data; `short` is left out where the registers have no room.
-pub fn ata_no_data(
-    command: u8,
-    features: u16,
-    count: u16,
-    lba: u64,
-    extend: bool,
-    answer: Answer,
-) {
+pub fn ata_no_data(command: u8, features: u16, count: u16, lba: u64, extend: bool, answer: Answer) {
     let long = ata16(3, command, features, count, lba, extend);
     model_obeys(&long, &[]);
     let mut host = open_bridge();

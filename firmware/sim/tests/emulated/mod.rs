@@ -99,7 +99,8 @@ impl Emulated {
         let output = BufReader::new(process.stdout.take().expect("stdout"));
         let ticked = Instant::now();
         let mut board = Self { process, input, output, connected: false, ticked };
-        let key = power_up.seed.map(|seed| (KEY_PAGE, KeyPage::from_seed(seed).to_bytes().to_vec()));
+        let key =
+            power_up.seed.map(|seed| (KEY_PAGE, KeyPage::from_seed(seed).to_bytes().to_vec()));
         let flash: Map<String, Value> = power_up
             .flash
             .iter()

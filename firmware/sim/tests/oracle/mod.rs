@@ -260,8 +260,19 @@ fn log_sense(cdb: &[u8], data: Data) -> Expected {
     let known = matches!(
         (page, cdb[3]),
         (
-            0x00 | 0x02 | 0x03 | 0x05 | 0x06 | 0x0D | 0x0E | 0x10 | 0x11 | 0x15 | 0x18 | 0x19
-                | 0x1A | 0x2F,
+            0x00 | 0x02
+                | 0x03
+                | 0x05
+                | 0x06
+                | 0x0D
+                | 0x0E
+                | 0x10
+                | 0x11
+                | 0x15
+                | 0x18
+                | 0x19
+                | 0x1A
+                | 0x2F,
             0x00
         ) | (0x00, 0xFF)
     );
@@ -430,9 +441,8 @@ fn canonical(r: &Ata, smart: bool) -> Option<Canonical> {
         0x2F | 0x47 => {
             let pages = u64::from(r.count);
             let page = u16::from_be_bytes([l4, l1]);
-            let is_known =
-                matches!(l0, 0x00 | 0x03 | 0x04 | 0x06..=0x08 | 0x0C | 0x30 | 0x80..=0x9F)
-                    || (l0 == 0x11 && r.features == 0);
+            let is_known = matches!(l0, 0x00 | 0x03 | 0x04 | 0x06..=0x08 | 0x0C | 0x30 | 0x80..=0x9F)
+                || (l0 == 0x11 && r.features == 0);
             if !is_known || !(1..=16).contains(&pages) || page >= pages_of_log(l0) {
                 return None;
             }
@@ -448,9 +458,8 @@ fn canonical(r: &Ata, smart: bool) -> Option<Canonical> {
                 return None;
             }
             let options = high & 0xBF;
-            let down = vec![
-                0x85, 0x0D, 0x0E, options, 0, 0, c0, l3, l0, l4, l1, l5, l2, 0x40, 0x4A, 0,
-            ];
+            let down =
+                vec![0x85, 0x0D, 0x0E, options, 0, 0, c0, l3, l0, l4, l1, l5, l2, 0x40, 0x4A, 0];
             Some((6, true, pages, Some(down)))
         }
         // TRUSTED RECEIVE [DMA].
@@ -524,8 +533,8 @@ fn ata(cdb: &[u8], data: Data, smart: bool) -> Expected {
     let fits_form = r.long || !extend;
     let counted = matches!(r.command, 0x2F | 0x47 | 0x4A | 0x5C | 0x5D);
     let [_, count] = r.count.to_be_bytes();
-    let wrapper = u64::from(data.length()) == blocks * 512
-        && (!has_data || matches!(data, Data::In(_)));
+    let wrapper =
+        u64::from(data.length()) == blocks * 512 && (!has_data || matches!(data, Data::In(_)));
     let is_right = r.is_plain
         && r.protocol == protocol
         && r.extend == extend

@@ -1,0 +1,9 @@
+//! See `daleel_fuzz::fuzzing::wb_host`.
+#![no_main]
+
+use daleel_fuzz::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    fuzzing::wb_host(data);
+});
