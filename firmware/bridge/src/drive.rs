@@ -195,6 +195,8 @@ pub struct Report {
     pub not_run: Vec<NotRun, NOT_RUN>,
     /// Why it is not served.
     pub refused: Option<Refused>,
+    /// [`Emitted::own`] before the first command of this capture.
+    pub own_before: u32,
 }
 
 /// Counts of what was sent to the drive side since power-up.

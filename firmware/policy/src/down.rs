@@ -458,30 +458,46 @@ fn only_informs(protocol: u8, high: u8, low: u8) -> bool {
 fn ata_is_allowed(cdb: &Cdb) -> bool {
     let byte = |index| cdb.get(index);
     let (protocol, transfer, options, features) = (byte(1), byte(2), byte(3), byte(4));
-    let data_in = transfer == 0x0E;
-    let no_data = transfer == 0x20;
-    let log = byte(8);
-    let smart = options == 0 && byte(10) == 0x4F && byte(12) == 0xC2;
-    // REPORT ZONES EXT alone has a meaning for FEATURES(15:8); its action lies below.
-    let plain = features == 0 && (options == 0 || byte(14) == 0x4A);
-    match (byte(14), protocol) {
-        (0xEC, 0x08) => data_in && plain,
-        (0x27 | 0x78, 0x07) | (0xF8 | 0xE5, 0x06) => no_data && plain,
-        (0xB1, 0x08) => data_in && options == 0 && features == 0xC2,
+    let pages = byte(6);
+    let is_data_in = |most| transfer == 0x0E && (1..=most).contains(&pages);
+    let no_data = transfer == 0x20 && pages == 0;
+    let lba = [byte(11), byte(9), byte(7), byte(12), byte(10), byte(8)];
+    let plain = features == 0 && options == 0;
+    let is_framed = byte(5) == 0 && byte(13) == 0x40 && byte(15) == 0;
+    let is_known = match (byte(14), protocol, lba) {
+        (0xEC, 0x08, [0, 0, 0, 0, 0, 0]) => is_data_in(1) && plain,
+        (0x27 | 0x78, 0x07, [0, 0, 0, 0, 0, 0]) | (0xF8 | 0xE5, 0x06, [0, 0, 0, 0, 0, 0]) => {
+            no_data && plain
+        }
+        (0xB1, 0x08, [0, 0, 0, 0, 0, 0]) => is_data_in(1) && options == 0 && features == 0xC2,
         // 10h clears the queued error, 24h and 25h can capture a new status, A0h to BFh and E1h are the maker's (4.6).
-        (0x2F, 0x09) => {
-            let is_known = matches!(log, 0..=0x08 | 0x0C | 0x11 | 0x30 | 0x80..=0x9F);
-            data_in && plain && is_known
+        (0x2F, 0x09, [0, _, 0, 0, _, log]) => {
+            let is_readable = matches!(
+                log,
+                0x00 | 0x03 | 0x04 | 0x06 | 0x07 | 0x08 | 0x0C | 0x11 | 0x30 | 0x80..=0x9F
+            );
+            is_data_in(16) && plain && is_readable
         }
-        (0x5C, 0x08) => data_in && options == 0 && only_informs(features, byte(12), byte(10)),
-        (0x4A, 0x0D) => data_in && plain,
-        (0xB0, 0x08) if features == 0xD5 => {
-            data_in && smart && matches!(log, 0..=0x07 | 0x09 | 0xE0)
+        (0x5C, 0x08, [0, 0, 0, high, low, 0]) => {
+            is_data_in(8) && options == 0 && only_informs(features, high, low)
         }
-        (0xB0, 0x08) => data_in && smart && matches!(features, 0xD0 | 0xD1),
-        (0xB0, 0x06) => no_data && smart && features == 0xDA,
+        // FEATURES(15:8) carries the zones to report, and PARTIAL; the action in FEATURES(7:0) is zero.
+        (0x4A, 0x0D, _) => {
+            let zones = options & 0x7F;
+            let are_known = matches!(zones, 0x00..=0x07 | 0x10 | 0x11 | 0x3F);
+            is_data_in(16) && features == 0 && are_known
+        }
+        (0xB0, 0x08, [0, 0, 0, 0xC2, 0x4F, log]) if features == 0xD5 => {
+            let is_readable = matches!(log, 0x00..=0x03 | 0x06 | 0x07 | 0x09 | 0xE0);
+            is_data_in(1) && options == 0 && is_readable
+        }
+        (0xB0, 0x08, [0, 0, 0, 0xC2, 0x4F, 0]) => {
+            is_data_in(1) && options == 0 && matches!(features, 0xD0 | 0xD1)
+        }
+        (0xB0, 0x06, [0, 0, 0, 0xC2, 0x4F, 0]) => no_data && options == 0 && features == 0xDA,
         _ => false,
-    }
+    };
+    is_known && is_framed
 }
 
 /// A command block wrapper for a drive: the only bytes that ever go to a drive's bulk-OUT endpoint.

@@ -195,6 +195,7 @@ fn report() -> Report {
         steps: Default::default(),
         not_run: Default::default(),
         refused: None,
+        own_before: 0,
     }
 }
 

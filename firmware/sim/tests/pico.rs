@@ -183,7 +183,7 @@ impl Bench {
         let number = |name: &str| state[name].as_i64().unwrap();
         assert!(number("lowest_stack") - number("stack_limit") > 16 << 10, "{state}");
         assert_eq!(state["rom"]["mistakes"], json!([]));
-        assert_eq!(state["scratch"], json!([0; 8]), "the boot ROM would look at these");
+        assert_eq!(state["scratch"], json!(vec![0; 8]), "the boot ROM would look at these");
         if state["card"].is_object() {
             judge_card(&state["card"], &self.file);
         }
@@ -365,9 +365,11 @@ fn transport_goes_on_after_refusals_and_halts() {
     }
     for junk in [&b"junk"[..], &[0; 31], &[0x55; 64]] {
         assert_eq!(bench.host.raw(junk), OutResult::Ack(junk.len()));
+        bench.board().run(1000);
         assert_eq!(bench.board().bulk_in(1, 13), InResult::Stall);
         assert_eq!(bench.board().bulk_out(1, &[0; 31]), OutResult::Stall);
         bench.host.clear_halt(0x81);
+        bench.board().run(1000);
         assert_eq!(bench.board().bulk_in(1, 13), InResult::Stall, "only reset recovery ends it");
         assert!(bench.host.recover());
         assert_eq!(bench.read(100, 2).data, image()[100 * 512..102 * 512]);
@@ -674,7 +676,7 @@ fn cards_that_cannot_be_evidence_are_refused() {
 fn lights_follow_reads_and_refusals() {
     let Some(tools) = tools() else { return };
     let mut bench = Bench::with_card(&tools);
-    let mut seen = |bench: &mut Bench, light: &str| {
+    let seen = |bench: &mut Bench, light: &str| {
         let changes = bench.board().ask(&json!({"do": "lights"}));
         changes["changes"].as_array().unwrap().iter().filter(|c| c[1] == light).count()
     };
@@ -689,6 +691,7 @@ fn lights_follow_reads_and_refusals() {
     bench.board().ask(&json!({"do": "lights"}));
     for _ in 0..3 {
         bench.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(512));
+        bench.board().run(1000);
         assert_eq!(bench.board().state()["lights"], json!({"green": 1, "outer": 1, "red": 1}));
         bench.board().run(300_000);
     }

@@ -142,6 +142,7 @@ fn report(kind: Kind, blocks: Option<u64>) -> Report {
         steps: Default::default(),
         not_run: Default::default(),
         refused: None,
+        own_before: 0,
     }
 }
 

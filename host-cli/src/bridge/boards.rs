@@ -4,7 +4,7 @@
 //! INFO_UF2.TXT); i.MX RT1060 reference manual, memory map (FlexSPI at 6000_0000h).
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
@@ -91,7 +91,7 @@ pub fn is_rp2040(folder: &Path) -> bool {
 
 #[cfg(target_os = "linux")]
 fn mount_points() -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     // Fields are device, place, file system; a space in a place is written \040.
     let lines = table.lines().filter_map(|line| {
         let mut words = line.split(' ');
@@ -103,7 +103,7 @@ fn mount_points() -> Vec<PathBuf> {
 
 #[cfg(target_os = "macos")]
 fn mount_points() -> Vec<PathBuf> {
-    let volumes = fs::read_dir("/Volumes").into_iter().flatten().flatten();
+    let volumes = std::fs::read_dir("/Volumes").into_iter().flatten().flatten();
     volumes.map(|entry| entry.path()).collect()
 }
 

@@ -17,9 +17,10 @@ use wb_attest::{
     KEY_COPY_NOTICE,
     key::key_id,
     log::{CHUNK, Entry},
+    proof::Nodes as _,
     sha256,
     statement::{Extent, Kind},
-    verify::{Image, LogVerdict, Signed, Statement, log_agrees, proven_entries},
+    verify::{Image, LogVerdict, Signed, Statement, Tree},
 };
 use wb_policy::tables::POLICY_DIGEST;
 
@@ -84,7 +85,7 @@ pub struct VerifyJson {
     pub key_id: String,
     /// Everything that could be checked is right.
     pub verified: bool,
-    /// The statements, by session and number.
+    /// The statements by power-up, session and number; those that are not verified first.
     pub statements: Vec<CheckedJson>,
     /// What of the medium has a bridge digest; null when no statement is right.
     pub coverage: Option<CoverageJson>,
@@ -158,8 +159,14 @@ pub fn verify(path: &Path, key: &[u8; 32]) -> Result<Outcome> {
     let (image, uncovered) = coverage::of(&right_statements(&right), &logs, &mut report.failures);
     report.coverage = image.as_ref().map(|image| coverage::json(image, &uncovered));
     let all_right = report.statements.iter().all(|one| one.verified && one.failures.is_empty());
+    report.statements.sort_by(|one, other| place(one).cmp(&place(other)));
     report.verified = all_right && report.failures.is_empty() && !report.statements.is_empty();
     Ok(Outcome { report, uncovered, image })
+}
+
+/// By power-up, session and number; what is not verified comes first.
+fn place(one: &CheckedJson) -> (Option<u32>, Option<u32>, Option<u32>, &str) {
+    (one.boot_counter, one.session, one.checkpoint, &one.file)
 }
 
 fn right_statements(right: &[Verified]) -> Vec<&Statement> {
@@ -323,8 +330,13 @@ fn check_sessions(
                 .findings
                 .push(format!("{name}.log is not here: nothing is covered by this session"));
         }
+        let tree = contiguous(&entries);
+        let mut proven = 0;
         for one in &statements {
-            let verdict = log_agrees(&one.statement, &entries);
+            let verdict = log_verdict(&tree, &one.statement);
+            if verdict == LogVerdict::Agrees {
+                proven = proven.max(one.statement.log.entries);
+            }
             let Some(checked) = report.statements.get_mut(one.index) else { continue };
             if !log.exists() {
                 continue;
@@ -337,11 +349,30 @@ fn check_sessions(
                 checked.failures.extend(finding);
             }
         }
-        let proven = proven_entries(statements.iter().map(|one| &one.statement), &entries);
         entries.truncate(usize::try_from(proven).unwrap_or(usize::MAX));
         logs.push((u32::try_from(number).unwrap_or(u32::MAX), entries));
     }
     Ok(logs)
+}
+
+/// The log over the entries as far as they follow each other from the first on. Its roots serve all statements of the session.
+fn contiguous(entries: &[Entry]) -> Tree {
+    let mut tree = Tree::default();
+    for entry in entries {
+        if tree.append(entry).is_err() {
+            break;
+        }
+    }
+    tree
+}
+
+/// What the kept entries say of a statement's root.
+fn log_verdict(tree: &Tree, statement: &Statement) -> LogVerdict {
+    match tree.root_at(statement.log.entries) {
+        Some(root) if root == statement.log.root => LogVerdict::Agrees,
+        Some(_) => LogVerdict::Differs,
+        None => LogVerdict::Missing { have: tree.size() },
+    }
 }
 
 /// Whether what the log lacks is what the bridge says that it dropped. A bridge names so many ranges and no more.

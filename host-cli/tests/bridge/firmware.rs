@@ -4,7 +4,7 @@ use std::fs;
 
 use daleel::{
     bridge::{
-        boards::{Board, copy_uf2, is_rp2040, one_volume},
+        boards::{copy_uf2, is_rp2040, one_volume},
         formats::{UF2_RP2040, intel_hex, uf2},
         image::Image,
     },
@@ -158,7 +158,7 @@ fn the_volume_of_a_pico_is_known_by_its_file() {
 #[cfg(feature = "probe")]
 #[test]
 fn an_image_for_another_chip_is_refused_before_a_probe_is_touched() {
-    use daleel::bridge::probe::stage;
+    use daleel::bridge::{boards::Board, probe::stage};
     for board in [Board::Pico, Board::Mimxrt1060Evk] {
         let good = Image { start: board.flash_base(), bytes: vec![0x11; 4096] };
         let staged = stage(board, &good).unwrap();

@@ -57,6 +57,7 @@ impl NullDrive {
             steps: Default::default(),
             not_run: Default::default(),
             refused: None,
+            own_before: 0,
         };
         Self { report, emitted: Emitted::default(), attached: false, pending: None }
     }

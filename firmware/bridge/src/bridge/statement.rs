@@ -116,7 +116,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             },
             drive: identity.claim(report),
             originated: Originated {
-                total: emitted.own.into(),
+                total: emitted.own.saturating_sub(report.own_before).into(),
                 steps: List::slice(&report.steps),
                 not_run: List::slice(&report.not_run),
             },

@@ -137,7 +137,7 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Card<SPI, CS,
             detect,
             stores: [const { Store::EMPTY }; 2],
             phase: Phase::Absent(0),
-            script: Script::new(),
+            script: Script::new(0),
             report: None,
             operation: None,
             queued: None,
@@ -168,7 +168,7 @@ impl<SPI: SpiBus<u8>, CS: OutputPin, D: Detect, const SLOT: usize> Card<SPI, CS,
     }
 
     fn begin_script(&mut self, phase: Phase) {
-        self.script = Script::new();
+        self.script = Script::new(self.link.emitted().own);
         self.phase = phase;
     }
 

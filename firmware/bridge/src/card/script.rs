@@ -145,11 +145,14 @@ pub(super) struct Script {
     scr: Option<[u8; 8]>,
     status: Option<[u8; 64]>,
     steps: Vec<Step, STEPS>,
+    own_before: u32,
 }
 
 impl Script {
-    pub(super) fn new() -> Self {
+    /// A script before its first step, `own_before` commands of the bridge's own after power-up.
+    pub(super) fn new(own_before: u32) -> Self {
         Self {
+            own_before,
             stage: Stage::Reset(0),
             awaited: None,
             resets: 0,
@@ -195,7 +198,8 @@ impl Script {
             return Some(Ended::Silent);
         }
         if self.restarts < RESTARTS {
-            *self = Self { restarts: self.restarts.saturating_add(1), ..Self::new() };
+            *self =
+                Self { restarts: self.restarts.saturating_add(1), ..Self::new(self.own_before) };
             return None;
         }
         let refused = match self.stage {
@@ -619,6 +623,7 @@ impl Script {
             not_run: self.not_run(),
             steps: core::mem::take(&mut self.steps),
             refused,
+            own_before: self.own_before,
         }
     }
 }

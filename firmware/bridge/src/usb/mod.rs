@@ -111,8 +111,8 @@ pub struct UsbDrive<H> {
     meetings: u8,
     /// A reset recovery of the bridge's own, which the drive may report as "power on".
     expects_power_on: bool,
-    /// Who stood there before a capture that only compares ([`script::fingerprint`]).
-    compared: Option<[u8; 32]>,
+    /// What stood there before a capture that only compares; it is shown until that is over, and commands wait.
+    compared: Option<Report>,
     /// The drive told of an exchange during a capture that only compares.
     is_exchanged: bool,
     /// The medium of the captured unit can be exchanged.
@@ -137,6 +137,7 @@ impl<H: HostController> UsbDrive<H> {
                 steps: Vec::new(),
                 not_run: Vec::new(),
                 refused: None,
+                own_before: 0,
             },
             is_shown: false,
             is_attached: false,
@@ -345,6 +346,7 @@ impl<H: HostController> UsbDrive<H> {
         let units = identity.units;
         let limit = u32::try_from(self.wire.host.slot_bytes()).unwrap_or(u32::MAX);
         self.script_slot = slot;
+        self.report.own_before = self.wire.emitted.own;
         self.script.begin(&mut self.report, units, listed, limit);
         self.state = State::Script(None);
     }
@@ -412,8 +414,16 @@ impl<H: HostController> UsbDrive<H> {
 
     /// After a capture that only compares nothing is told if everything is as it was.
     fn show_if_other(&mut self) {
-        let before = self.compared.take();
-        if before == Some(script::fingerprint(&self.report.capture)) && !self.is_exchanged {
+        let now = &self.report.capture;
+        let is_same = self.compared.as_ref().is_some_and(|report| {
+            let before = &report.capture;
+            (&before.inquiry, &before.vpd) == (&now.inquiry, &now.vpd)
+                && (&before.identify, before.geometry) == (&now.identify, now.geometry)
+        });
+        if is_same && !self.is_exchanged {
+            if let Some(before) = self.compared.take() {
+                self.report.own_before = before.own_before;
+            }
             self.is_shown = true;
         } else {
             self.show();
@@ -451,11 +461,7 @@ impl<H: HostController> UsbDrive<H> {
     fn take_medium(&mut self, medium: Medium, slot: Slot) {
         match medium {
             Medium::Same => {}
-            Medium::Doubtful => {
-                let before = script::fingerprint(&self.report.capture);
-                self.capture_again(slot);
-                self.compared = Some(before);
-            }
+            Medium::Doubtful => self.compare(slot),
             Medium::Exchanged | Medium::Removed | Medium::Arrived => self.capture_again(slot),
         }
     }
@@ -466,6 +472,14 @@ impl<H: HostController> UsbDrive<H> {
         self.attempts = 0;
         self.wire.count_recovery();
         self.reset_port(now);
+    }
+
+    /// Captures anew, and tells of it only if something differs. Out of line for its copy of the report.
+    #[inline(never)]
+    fn compare(&mut self, slot: Slot) {
+        let before = self.report.clone();
+        self.capture_again(slot);
+        self.compared = Some(before);
     }
 
     fn capture_again(&mut self, slot: Slot) {
@@ -625,7 +639,7 @@ impl<H: HostController> Drive for UsbDrive<H> {
     }
 
     fn report(&self) -> Option<&Report> {
-        self.is_shown.then_some(&self.report)
+        self.compared.as_ref().or_else(|| self.is_shown.then_some(&self.report))
     }
 
     fn emitted(&self) -> &Emitted {

@@ -7,7 +7,7 @@ use heapless::Vec;
 use sha2::{Digest, Sha256};
 use wb_attest::statement::{self, Command, Layer, Skip, Step, StepOutcome};
 use wb_policy::{
-    capture::{Bytes, Capture, Identify, Kind, NotRun},
+    capture::{Capture, Kind, NotRun},
     down::{DownCommand, InquiryBytes, VpdPage},
     sense::{Code, MEDIUM_CHANGED, NEEDS_START, POWER_ON, Sense},
 };
@@ -487,36 +487,6 @@ impl Script {
         }
         false
     }
-}
-
-/// Digest of everything by which a drive and its medium are told from others (B23): INQUIRY, vital product data, IDENTIFY, size.
-pub(super) fn fingerprint(capture: &Capture) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let vpd = &capture.vpd;
-    let pages = [
-        vpd.supported.as_ref().map(Bytes::as_slice),
-        vpd.serial.as_ref().map(Bytes::as_slice),
-        vpd.identification.as_ref().map(Bytes::as_slice),
-        vpd.ata.as_ref().map(Bytes::as_slice),
-        vpd.limits.as_ref().map(Bytes::as_slice),
-        vpd.characteristics.as_ref().map(Bytes::as_slice),
-        vpd.provisioning.as_ref().map(Bytes::as_slice),
-    ];
-    let identify = match &capture.identify {
-        Identify::Valid(data) | Identify::Invalid(data) => Some(data.0.as_slice()),
-        Identify::NotAsked(_) | Identify::Failed(_) => None,
-    };
-    let parts = pages.into_iter().chain([Some(capture.inquiry.as_slice()), identify]);
-    for part in parts {
-        // Lengths keep parts apart; a part that is missing is not an empty one.
-        let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
-        hash.update(length.to_be_bytes());
-        hash.update(part.unwrap_or_default());
-    }
-    let size = capture.geometry.map_or((0, 0), |size| (size.blocks, size.block_bytes));
-    hash.update(size.0.to_be_bytes());
-    hash.update(size.1.to_be_bytes());
-    hash.finalize().into()
 }
 
 fn inquiry(length: u8) -> Plan {

@@ -272,17 +272,53 @@ fn a_unit_attention_at_any_moment_of_the_script_is_survived() {
     assert!(lost > 0);
 }
 
-/// Outside the script it is the host's to know.
+/// Outside the script it is the host's to know, and the bridge looks who stands there now (B23): the same drive is served on without a word.
 #[test]
 fn a_unit_attention_outside_the_script_is_passed_on() {
+    for asc in [0x29, 0x2A, 0x3F] {
+        let mut rig = Rig::attached(DriveConfig::default());
+        rig.model().raise_unit_attention(asc, 0x00);
+        let completion = rig.run(DownCommand::TestUnitReady);
+        let Status::Check(sense) = completion.status else { panic!("{completion:?}") };
+        assert_eq!((sense.code().key, sense.code().asc), (6, asc));
+        assert!(sense.is_from_drive());
+        assert!(rig.side.report().is_some());
+        let before = rig.log().len();
+        assert!(is_good(&rig.run(DownCommand::TestUnitReady)));
+        let asked = rig.log();
+        let inquiries = asked.iter().skip(before).filter(|cdb| cdb.first() == Some(&0x12)).count();
+        assert!(inquiries > 1, "{asc:02X}");
+        rig.assert_clean();
+    }
+}
+
+/// B23: another drive behind the same adapter, which says "power on" and no more, is told of.
+#[test]
+fn another_drive_after_a_power_on_is_told_of() {
     let mut rig = Rig::attached(DriveConfig::default());
+    let mut other = DriveConfig::default();
+    other.identity.product = "OTHER DRIVE".into();
+    *rig.model() = ModelDrive::new(other);
     rig.model().raise_unit_attention(0x29, 0x00);
-    let completion = rig.run(DownCommand::TestUnitReady);
-    let Status::Check(sense) = completion.status else { panic!("{completion:?}") };
-    assert_eq!((sense.code().key, sense.code().asc), (6, 0x29));
-    assert!(sense.is_from_drive());
-    assert!(rig.side.report().is_some());
-    assert!(is_good(&rig.run(DownCommand::TestUnitReady)));
+    assert!(!is_good(&rig.read(0, 1)));
+    assert_eq!(rig.event(60 * SECOND), Some(DriveEvent::Changed));
+    assert!(is_good(&rig.read(0, 1)));
+    rig.assert_clean();
+}
+
+/// A reset of the bridge's own is no reason to ask anew: its "power on" is passed on, and nothing else is sent.
+#[test]
+fn the_power_on_of_our_own_reset_asks_nothing() {
+    let mut rig = Rig::attached(DriveConfig::default());
+    let lost = rig.side.host().transfers();
+    rig.side.host_mut().inject(lost, Injected::Babble);
+    assert!(!is_good(&rig.read(0, 1)));
+    rig.model().raise_unit_attention(0x29, 0x00);
+    let before = rig.log().len();
+    assert!(!is_good(&rig.read(0, 1)));
+    assert!(is_good(&rig.read(0, 1)));
+    let asked: Vec<u8> = rig.log().iter().skip(before).map(|cdb| cdb[0]).collect();
+    assert!(!asked.contains(&0x12), "{asked:02X?}");
 }
 
 /// A step that breaks the transport for good is not sent again after the port reset; one without which nothing can be imaged has a

@@ -116,9 +116,13 @@ impl<D: UsbDevice> Rig<D> {
         }
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end, as soon as the drive side takes it.
     pub fn run(&mut self, command: DownCommand) -> Completion {
-        assert!(self.side.start(&command, Slot::A, self.now), "{command:?} was not taken");
+        let until = self.now + ATTACH_LIMIT;
+        while !self.side.start(&command, Slot::A, self.now) {
+            assert!(self.now < until && self.side.report().is_some(), "{command:?} was not taken");
+            assert_eq!(self.step(), None);
+        }
         match self.event(COMMAND_LIMIT) {
             Some(DriveEvent::Done(completion)) => completion,
             other => panic!("{command:?} ended in {other:?}"),

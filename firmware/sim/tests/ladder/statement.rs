@@ -181,8 +181,7 @@ pub fn check_counters(statement: &Statement, carried: &[[u8; 31]], kind: judge::
     for cbw in carried {
         *expected.entry(name(cbw, kind)).or_default() += 1;
     }
-    assert!(statement.counters.rows.is_whole());
-    let (mut other, mut wrong) = (0, Vec::new());
+    let (mut in_rows, mut wrong) = (0, Vec::new());
     for row in &statement.counters.rows.first {
         let counted = in_session(row.answers, row.at_start).received;
         let command = row.command;
@@ -190,20 +189,22 @@ pub fn check_counters(statement: &Statement, carried: &[[u8; 31]], kind: judge::
         match command.layer {
             Layer::Scsi | Layer::Ata => {
                 let carried = expected.remove(&key).unwrap_or(0);
+                in_rows += counted;
                 if counted != carried {
                     wrong.push(format!("{key:02X?}: {counted} counted, {carried} carried"));
                 }
             }
-            Layer::Other => other = counted,
+            Layer::Other => {}
             // Requests to interface 1 are not on the bulk endpoints; those of this harness are all well-formed.
             _ if counted > 0 => wrong.push(format!("{key:02X?}: {counted} counted")),
             _ => {}
         }
     }
-    // What is left found no row in the table, and was counted all the same.
+    // What is left found no row in the bridge's table, or the statement has no room for its row; it was counted all the same.
     let left = expected.values().sum::<u64>();
-    if other != left {
-        wrong.push(format!("{other} in no row, {left} carried: {expected:02X?}"));
+    let elsewhere = total.received - in_rows;
+    if elsewhere != left {
+        wrong.push(format!("{elsewhere} in no row, {left} carried: {expected:02X?}"));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     assert_eq!(total.received, carried.len() as u64);
