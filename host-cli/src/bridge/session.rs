@@ -158,6 +158,17 @@ pub struct AttestJson {
     pub notice: &'static str,
 }
 
+/// What a kept session has to tell while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// So many log entries were fetched so far.
+    Entries(u64),
+    /// The bridge has refused so many modifying commands since attach: more than before.
+    Refused(u32),
+    /// A statement was stored.
+    Stored(&'a Stored),
+}
+
 /// When checkpoints are due.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -178,6 +189,8 @@ pub struct Session<'l, P> {
     /// What the bridge reported of itself when the session began.
     firmware: Digest,
     policy: Digest,
+    /// Refused modifying commands when the bridge was last asked.
+    refused: u32,
 }
 
 /// Name of a session's files: power-ups and session number tell it from all others of this bridge.
@@ -274,7 +287,8 @@ impl<'l, P: Port> Session<'l, P> {
         };
         let (firmware, policy) = (digest(info.firmware, "firmware"), digest(info.policy, "policy"));
         let key = info.public_key;
-        Ok(Self { link, folder, journal, log, chain, key, firmware, policy })
+        let refused = info.refused;
+        Ok(Self { link, folder, journal, log, chain, key, firmware, policy, refused })
     }
 
     /// Name of the session's files.
@@ -301,6 +315,7 @@ impl<'l, P: Port> Session<'l, P> {
     pub fn drain(&mut self) -> Result<u64> {
         let mut count = 0_u64;
         let info = self.link.info().map_err(failure)?;
+        self.refused = info.refused;
         for _ in 0..ANSWERS_MAX {
             let batch = match self.link.leaves(self.chain.next, info.answer) {
                 Ok(batch) => batch,
@@ -496,7 +511,7 @@ impl<'l, P: Port> Session<'l, P> {
     }
 
     /// Keeps fetching entries and takes a checkpoint whenever one is due, until `stop`; then the final statement.
-    /// `nonce` makes end nonces, `report` hears of each statement and, with none, that time has passed.
+    /// `nonce` makes end nonces, `report` hears what happens.
     ///
     /// # Errors
     /// As [`Self::statement`]; what was stored before stays.
@@ -505,18 +520,23 @@ impl<'l, P: Port> Session<'l, P> {
         pace: Pace,
         nonce: &mut dyn FnMut() -> Result<Digest>,
         stop: &mut dyn FnMut() -> bool,
-        report: &mut dyn FnMut(u64, Option<&Stored>) -> Result<()>,
+        report: &mut dyn FnMut(Seen<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut last = Instant::now();
         let mut covered = self.journal.covered();
+        let mut refused = self.refused;
         while !stop() {
             let is_new = self.drain().map_err(|error| self.broken(error))? > 0;
-            report(self.chain.next, None)?;
+            report(Seen::Entries(self.chain.next))?;
+            if self.refused > refused {
+                report(Seen::Refused(self.refused))?;
+            }
+            refused = self.refused;
             let grown = self.chain.next.saturating_sub(covered);
             if grown >= pace.entries || last.elapsed() >= pace.every {
                 let stored = self.statement(Ending::Checkpoint, nonce()?);
                 let stored = stored.map_err(|error| self.broken(error))?;
-                report(self.chain.next, Some(&stored))?;
+                report(Seen::Stored(&stored))?;
                 (last, covered) = (Instant::now(), self.chain.next);
             }
             if !is_new {
@@ -525,7 +545,7 @@ impl<'l, P: Port> Session<'l, P> {
             }
         }
         let stored = self.statement(Ending::Final, nonce()?)?;
-        report(self.chain.next, Some(&stored))
+        report(Seen::Stored(&stored))
     }
 
     fn check_open(&mut self) -> Result<()> {

@@ -31,6 +31,8 @@ pub struct Tricks {
     pub nonce: Option<[u8; 32]>,
     /// STATEMENT finds the bridge gone, so many times.
     pub gone: u32,
+    /// Somebody tries to write while the host waits, so many times.
+    pub writes: u32,
     /// FINISH is lost on the way, so many times.
     pub deaf: u32,
     /// A bit of the last digest of an answer to LEAVES changes.
@@ -87,6 +89,10 @@ impl Port for TrickPort {
     }
 
     fn pause(&mut self, time: Duration) {
+        if self.tricks.writes > 0 {
+            self.tricks.writes -= 1;
+            assert!(self.sim.is_write_refused());
+        }
         self.sim.pause(time);
     }
 

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use daleel::{
     bridge::{
         record::{Folder, Journal, Line},
-        session::{Pace, Session},
+        session::{Pace, Seen, Session},
         verify::verify,
     },
     exit::Exit,
@@ -109,14 +109,43 @@ fn a_kept_session_takes_checkpoints_by_itself() {
         rounds > 3
     };
     session
-        .run(pace, &mut nonce, &mut stop, &mut |_, stored| {
-            kinds.extend(stored.map(|stored| (stored.kind, stored.entries)));
+        .run(pace, &mut nonce, &mut stop, &mut |seen| {
+            if let Seen::Stored(stored) = seen {
+                kinds.push((stored.kind, stored.entries));
+            }
             Ok(())
         })
         .unwrap();
     use wb_attest::statement::Kind::{Checkpoint, Final};
     assert_eq!(kinds, [(Checkpoint, 5), (Final, 5)]);
     assert!(verify(&folder, &bridge.info().unwrap().public_key).unwrap().report.verified);
+}
+
+/// A-2, D-05: a refused command shows while the session is kept, and in its statement.
+#[test]
+fn refused_commands_show_as_they_come() {
+    let (_keep, folder) = place();
+    let mut bridge = bridge();
+    Session::start(&mut bridge, &folder, START, false).unwrap();
+    bridge.port_mut().tricks.writes = 2;
+    let mut session = Session::resume(&mut bridge, &folder).unwrap();
+    let pace = Pace { every: Duration::from_secs(3600), entries: 4 };
+    let (mut rounds, mut seen) = (0, Vec::new());
+    let mut stop = || {
+        rounds += 1;
+        rounds > 4
+    };
+    session
+        .run(pace, &mut || Ok(END), &mut stop, &mut |event| {
+            match event {
+                Seen::Refused(count) => seen.push(u64::from(count)),
+                Seen::Stored(stored) => seen.push(stored.refused_modifying),
+                Seen::Entries(_) => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(seen, [1, 2, 2]);
 }
 
 /// a statement of another session, replayed, is refused, kept apart, and takes nobody's place.
@@ -245,7 +274,7 @@ fn a_kept_session_whose_drive_goes_away_says_so() {
     bridge.port_mut().sim.host().device_mut().drive_mut().host_mut().unplug();
     let mut session = Session::resume(&mut bridge, &folder).unwrap();
     let pace = Pace { every: Duration::from_secs(3600), entries: 4 };
-    let ran = session.run(pace, &mut || Ok(END), &mut || false, &mut |_, _| Ok(()));
+    let ran = session.run(pace, &mut || Ok(END), &mut || false, &mut |_| Ok(()));
     assert_eq!(failed(ran).0, Exit::SourceLost);
 }
 

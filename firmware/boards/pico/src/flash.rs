@@ -175,7 +175,10 @@ unsafe extern "C" fn exchange(rom: &Rom, bytes: *mut u8) {
                 sent = sent.wrapping_add(1);
             }
             if status & HAS_RECEIVED != 0 {
-                write_volatile(bytes.wrapping_add(received), read_volatile(SSI_DATA).to_le_bytes()[0]);
+                write_volatile(
+                    bytes.wrapping_add(received),
+                    read_volatile(SSI_DATA).to_le_bytes()[0],
+                );
                 received = received.wrapping_add(1);
             }
         }

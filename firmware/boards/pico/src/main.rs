@@ -166,7 +166,11 @@ fn key() -> Result<Option<Signer>, Fault> {
         Err(KeyPageError::Damaged) => Err(Fault::KeyPage),
         Ok(page) => {
             let signer = Signer::new(&page.seed);
-            if signer.public_key() == page.public_key { Ok(Some(signer)) } else { Err(Fault::KeyPage) }
+            if signer.public_key() == page.public_key {
+                Ok(Some(signer))
+            } else {
+                Err(Fault::KeyPage)
+            }
         }
     }
 }

@@ -102,9 +102,7 @@ fn refuses_what_is_published() -> bool {
         let command = bytes.get(..length(opcode)).unwrap_or_default();
         let action = action(command, &capture);
         match (decision, response) {
-            (Some(b"DENY"), Some(b"WP")) => {
-                action == Some(Action::Refuse(Refusal::WriteProtected))
-            }
+            (Some(b"DENY"), Some(b"WP")) => action == Some(Action::Refuse(Refusal::WriteProtected)),
             (Some(b"DENY"), Some(_)) => matches!(action, Some(Action::Refuse(_))),
             (Some(_), Some(_)) => action.is_some(),
             _ => false,
@@ -115,8 +113,7 @@ fn refuses_what_is_published() -> bool {
 /// Some commands by heart, independent of the tables.
 fn judges_known_commands() -> bool {
     let capture = capture();
-    let is_refused =
-        |bytes: &[u8]| matches!(action(bytes, &capture), Some(Action::Refuse(_)));
+    let is_refused = |bytes: &[u8]| matches!(action(bytes, &capture), Some(Action::Refuse(_)));
     let write_10 = [0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0];
     let format_unit = [0x04, 0, 0, 0, 0, 0];
     let unmap = [0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0];

@@ -9,7 +9,7 @@ use super::{PortArgs, parse_nonce, random};
 use crate::{
     args::{OutputArgs, ProgressArgs},
     bridge::{
-        session::{AttestJson, CHECKPOINT_ENTRIES, Pace, Session, Stored, openssl_commands},
+        session::{AttestJson, CHECKPOINT_ENTRIES, Pace, Seen, Session, Stored, openssl_commands},
         verify::offset_of,
     },
     exit::Exit,
@@ -127,8 +127,8 @@ impl Take {
 
 /// Open a session and keep it: fetch the log, take checkpoints, finish at Ctrl-C
 ///
-/// Run it beside the program that reads the disk. A checkpoint is taken after --every and after 64 GiB, whichever comes first. Ctrl-C takes the last statement
-/// and ends; a second run with --resume goes on with a session that an interrupted run left open.
+/// Run it beside the program that reads the disk. A checkpoint is taken after --every and after 64 GiB, whichever comes first; refused commands
+/// are shown as they come. Ctrl-C takes the last statement and ends; a second run with --resume goes on with a session that an interrupted run left open.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  daleel bridge attest run --out case/bridge\n  daleel bridge attest run --out case/bridge --every 5m --resume"
@@ -169,16 +169,20 @@ impl Run {
         let pace = Pace { every: self.every, entries: CHECKPOINT_ENTRIES };
         let is_text = !self.common.output.json;
         let mut findings = 0_u64;
-        session.run(pace, &mut random, &mut interrupt::arrived, &mut |entries, stored| {
-            if let Some(stored) = stored {
-                findings = findings
-                    .saturating_add(u64::try_from(stored.findings.len()).unwrap_or(u64::MAX));
-                if is_text && stored.kind == Kind::Checkpoint {
-                    print_stored(stored)?;
+        session.run(pace, &mut random, &mut interrupt::arrived, &mut |seen| {
+            match seen {
+                Seen::Entries(entries) => progress.at(offset_of(entries).min(total), findings),
+                Seen::Refused(count) if is_text => print_refused(count)?,
+                Seen::Refused(_) => {}
+                Seen::Stored(stored) => {
+                    let more = u64::try_from(stored.findings.len()).unwrap_or(u64::MAX);
+                    findings = findings.saturating_add(more);
+                    if is_text && stored.kind == Kind::Checkpoint {
+                        print_stored(stored)?;
+                    }
+                    statements.push(stored.clone());
                 }
-                statements.push(stored.clone());
             }
-            progress.at(offset_of(entries).min(total), findings);
             Ok(())
         })?;
         drop(progress);
@@ -224,6 +228,13 @@ fn print_text(report: &AttestJson) -> Result<()> {
         writeln!(out, "  {command}")?;
     }
     writeln!(out, "\n{}", report.notice)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn print_refused(count: u32) -> Result<()> {
+    let mut out = out();
+    writeln!(out, "REFUSED: {count} modifying commands since the drive was attached")?;
     out.flush()?;
     Ok(())
 }
