@@ -60,6 +60,8 @@ pub struct ModelController<D> {
     device: D,
     slot_bytes: usize,
     line: Line,
+    /// The plug was pulled or put in, and the driver has not asked how the port stands since.
+    is_unnoticed: bool,
     over_current: bool,
     failing_resets: u32,
     address: u8,
@@ -84,6 +86,7 @@ impl<D: UsbDevice> ModelController<D> {
             device,
             slot_bytes,
             line: Line::Connected,
+            is_unnoticed: false,
             over_current: false,
             failing_resets: 0,
             address: 0,
@@ -136,6 +139,7 @@ impl<D: UsbDevice> ModelController<D> {
 
     /// Plugs it in.
     pub fn plug(&mut self) {
+        self.is_unnoticed = true;
         self.line = Line::Connected;
         self.address = 0;
     }
@@ -169,7 +173,7 @@ impl<D: UsbDevice> ModelController<D> {
         if let Some(running) = &self.transfer {
             self.violations.push(format!("{transfer:?} during {running:?}"));
         }
-        if self.line != Line::Enabled && self.is_present() {
+        if self.line != Line::Enabled && self.is_present() && !self.is_unnoticed {
             self.violations.push(format!("{transfer:?} on a port that is not enabled"));
         }
         self.transfer = Some(transfer);
@@ -298,6 +302,7 @@ impl<D: UsbDevice> HostController for ModelController<D> {
     }
 
     fn poll_port(&mut self, now: Micros) -> Port {
+        self.is_unnoticed = false;
         if !self.device.connected() {
             self.line = Line::Unplugged;
         }

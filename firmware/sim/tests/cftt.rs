@@ -347,7 +347,7 @@ fn hwb_02_modifying_commands_are_blocked() {
     let (mut scsi, mut ata) = (0, 0);
     for line in FILES[0].lines().skip(1) {
         let fields: Vec<&str> = line.splitn(6, ',').collect();
-        let is_modifying = fields.iter().any(|field| *field == "MOD");
+        let is_modifying = fields.contains(&"MOD");
         if is_modifying {
             let opcode = u8::from_str_radix(fields[0].trim_start_matches("0x"), 16).unwrap();
             for action in 0..32 {
@@ -364,7 +364,7 @@ fn hwb_02_modifying_commands_are_blocked() {
     }
     for line in FILES[1].lines().skip(1) {
         let fields: Vec<&str> = line.splitn(6, ',').collect();
-        if fields.iter().any(|field| *field == "MOD") {
+        if fields.contains(&"MOD") {
             let command = u8::from_str_radix(fields[0].trim_start_matches("0x"), 16).unwrap();
             for (protocol, data) in [(3, Data::None), (5, Data::Out(512)), (6, Data::In(512))] {
                 for extend in [false, true] {

@@ -325,6 +325,9 @@ fn read16(lba: u64, blocks: u16) -> Vec<u8> {
     cdb
 }
 
+/// What so many blocks from an address on hold.
+type DataOf<'a, D> = dyn Fn(&Host<SimBridge<D>>, u64, u16) -> Vec<u8> + 'a;
+
 /// One event of a host. Whatever breaks is for the next event to mend. While host and bridge are in step, that is since the host
 /// kept to the transport or recovered from not having done so, whatever data are delivered have to be the drive's.
 fn host_acts<D: Drive>(
@@ -332,7 +335,7 @@ fn host_acts<D: Drive>(
     event: &HostEvent,
     in_step: &mut bool,
     (blocks, block_bytes): (u64, u32),
-    data_of: &dyn Fn(&Host<SimBridge<D>>, u64, u16) -> Vec<u8>,
+    data_of: &DataOf<'_, D>,
 ) {
     match event {
         HostEvent::Command(cdb, data) => {

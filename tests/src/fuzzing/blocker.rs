@@ -326,8 +326,11 @@ pub fn wb_host(bytes: &[u8]) -> u64 {
         host_event(&mut bench, event, &mut input);
     }
     bench.check();
-    // Whatever was done to it, it answers a host that begins anew.
+    // Whatever was done to it, it answers a host that begins anew, once the drive that was plugged in has been noticed.
     bench.bridge.drive_mut().host_mut().plug();
+    for _ in 0..EVENT_POLLS {
+        bench.poll();
+    }
     bench.attach();
     bench.bus_reset();
     let before = bench.statuses;

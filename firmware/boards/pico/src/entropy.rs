@@ -28,16 +28,18 @@ impl Intervals {
     }
 }
 
-/// Feeds the samples of a healthy source into the seed. `None` where the tests gave alarm each time.
-pub fn gather(oscillator: &ROSC) -> Option<SeedMaker> {
-    (1..=ATTEMPTS).find_map(|attempt| attempt_to_gather(oscillator, attempt))
+/// Feeds the samples of a healthy source into the seed. `None` where the tests gave alarm each time. It takes seconds, in which `progress` is
+/// called again and again.
+pub fn gather(oscillator: &ROSC, progress: impl Fn()) -> Option<SeedMaker> {
+    (1..=ATTEMPTS).find_map(|attempt| attempt_to_gather(oscillator, attempt, &progress))
 }
 
-fn attempt_to_gather(oscillator: &ROSC, attempt: u32) -> Option<SeedMaker> {
+fn attempt_to_gather(oscillator: &ROSC, attempt: u32, progress: &impl Fn()) -> Option<SeedMaker> {
     let mut health = Health::new(Cutoffs::HALF_BIT);
     let mut seed = SeedMaker::new();
     let mut intervals = Intervals(0xACE1);
-    while health.samples() < SAMPLES {
+    while health.samples() < SAMPLES && health.alarm().is_none() {
+        progress();
         let mut piece = [0_u8; PIECE];
         for sample in &mut piece {
             cortex_m::asm::delay(intervals.next().saturating_mul(attempt));

@@ -224,10 +224,11 @@ fn sign(signer: &Signer) {
 }
 
 /// Makes the key and writes it, once in the board's life.
-fn provision(host: &[u8; 32], flash: Option<Flash>, oscillator: &ROSC) -> Result<(), Fault> {
-    let flash = flash.ok_or(Fault::Flash)?;
+fn provision(board: &Running, host: &[u8; 32]) -> Result<(), Fault> {
+    let flash = board.flash.ok_or(Fault::Flash)?;
     let id = flash.unique_id();
-    let seed = machine::beside(|| entropy::gather(oscillator)).ok_or(Fault::Oscillator)?;
+    let gather = || entropy::gather(&board.oscillator, || board.watchdog.feed());
+    let seed = machine::beside(gather).ok_or(Fault::Oscillator)?;
     let page = machine::beside(|| KeyPage::from_seed(seed.finish(host, &id)));
     if store::write_key_page(flash, &page) { Ok(()) } else { Err(Fault::Flash) }
 }
@@ -242,7 +243,7 @@ fn run(board: &Running) -> Fault {
                     sign(signer);
                 }
             }
-            Some(Work::Provision(host)) => match provision(&host, board.flash, &board.oscillator) {
+            Some(Work::Provision(host)) => match provision(board, &host) {
                 // The board looks anew, with its serial number.
                 Ok(()) => rp2040_hal::reset(),
                 Err(fault) => return fault,
