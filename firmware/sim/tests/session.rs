@@ -1,6 +1,7 @@
 //! A session from START to the verified statement, through the requests of interface 1.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)] // a check that cannot be made has to fail
+#![allow(clippy::cast_possible_truncation)] // lengths of statements are small
 
 mod common;
 
@@ -207,7 +208,10 @@ fn leaves(host: &mut Bridge) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let next = entries.last().map_or(0, |entry| entry.seq + 1);
-        let request = Request::Leaves { first: next as u16, room: info(host).answer };
+        let request = Request::Leaves {
+            first: u16::try_from(next & 0xFFFF).unwrap(),
+            room: info(host).answer,
+        };
         let answer = ask(host, &request).unwrap();
         let leaves = Leaves::parse(&answer).unwrap();
         assert_eq!((leaves.first, leaves.lost), (next, 0));
@@ -226,7 +230,8 @@ fn finish(host: &mut Bridge, value: u8) -> Statement {
     assert!(info.has(flag::STATEMENT));
     let mut bytes = Vec::new();
     while bytes.len() < info.statement as usize {
-        let request = Request::Statement { offset: bytes.len() as u32, room: info.answer };
+        let request =
+            Request::Statement { offset: u32::try_from(bytes.len()).unwrap(), room: info.answer };
         bytes.extend(ask(host, &request).unwrap());
     }
     let signed = Signed::parse(&bytes).unwrap();

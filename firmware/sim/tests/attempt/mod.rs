@@ -1,17 +1,22 @@
 //! One attempt to modify: sent to the model drive directly, which obeys it, and then to a bridge in front of such a drive, which does not.
 #![allow(dead_code)] // each test binary takes what it needs
+#![allow(clippy::cast_possible_truncation)] // the values are bounded where they are cast
 
-use super::common::{Bridge, bridge_with, controller, model};
+use super::common::{Bridge, SLOT_BYTES, bridge_with, controller, model};
 use super::oracle::{self, Seen};
 use wb_attest::interface::{Ending, Info, Request};
 use wb_attest::verify::{Expected, Signed, Statement};
-use wb_bridge::drive::Drive;
+use wb_bridge::{
+    drive::Drive,
+    usb::{Settings, UsbDrive},
+};
 use wb_policy::{judge::Profiles, tables::POLICY_DIGEST};
 use wb_sim::{
     bridge::{Setup, SimBridge},
+    controller::ModelController,
     drive::{Direction, DriveConfig, ModelDrive, Request as Command},
     host::{Host, Phase},
-    usb::UsbDevice as _,
+    usb::{ModelUsbDrive, UsbDevice as _, UsbOptions},
 };
 
 /// How the bridge answers, and whether it counts the attempt as one to modify (published policy, class MOD).
@@ -186,4 +191,22 @@ pub fn ata12(protocol: u8, command: u8, features: u16, count: u16, lba: u64) -> 
     let [l0, l1, l2, ..] = lba.to_le_bytes();
     let flags = [0x20, 0x0E, 0x06][usize::from(protocol != 3) + usize::from(protocol == 5)];
     vec![0xA1, protocol << 1, flags, f0, c0, l0, l1, l2, 0x40, command, 0, 0]
+}
+
+/// A bridge in front of a drive that presents itself so; it may be refused.
+pub fn with_options(options: UsbOptions, config: DriveConfig) -> Bridge {
+    let drive = ModelUsbDrive::new(ModelDrive::new(config), options);
+    let controller = ModelController::new(drive, SLOT_BYTES);
+    let settings = Settings { profiles: Profiles::default(), is_listed: wb_policy::sat::is_listed };
+    let setup = Setup::default();
+    let mut host = Host::new(SimBridge::new(&setup, UsbDrive::new(controller, settings)));
+    assert!(host.device_mut().attach());
+    assert!(host.enumerate());
+    let _ = host.command(&[0; 6], Phase::None).unwrap();
+    host
+}
+
+/// The model device.
+pub fn usb(host: &mut Bridge) -> &mut ModelUsbDrive {
+    host.device_mut().drive_mut().host_mut().device_mut()
 }

@@ -5,6 +5,7 @@
 //! data, everything announced, an adapter that is not on the list. [`expect`] says which command blocks arrive at the drive, byte for
 //! byte, and what the host sees.
 #![allow(dead_code)] // each test binary takes what it needs
+#![allow(clippy::cast_possible_truncation)] // the values are bounded where they are cast
 
 use super::common::Bridge;
 use wb_sim::host::{Outcome, Phase};
