@@ -10,7 +10,7 @@ import { Card } from './card.mjs';
 
 /** Time for which a bulk transfer is tried before it counts as not ready. */
 const PATIENCE_US = 5_000;
-const BOOT_US = 5_000_000;
+const BOOT_US = 1_500_000;
 const FLASH = 0x1000_0000;
 
 const bytes = (hex) => Uint8Array.from(Buffer.from(hex ?? '', 'hex'));

@@ -31,9 +31,11 @@ impl Fault {
     /// Shows the fault for ever.
     pub fn show(self, lights: &mut Lights, timer: &Timer, watchdog: &Watchdog) -> ! {
         defmt::error!("fault: {}", self);
+        let now = || timer.get_counter().ticks();
+        let start = now();
         loop {
             watchdog.feed();
-            lights.show_fault(self as u8, timer.get_counter().ticks());
+            lights.show_fault(self as u8, now().saturating_sub(start));
         }
     }
 }

@@ -135,8 +135,8 @@ fn with_rom(work: impl FnOnce(&Rom)) {
 #[inline(never)]
 #[unsafe(link_section = ".data.flash")]
 unsafe extern "C" fn change(rom: &Rom, offset: u32, page: *const u8) {
-    // SAFETY: the ROM's functions in the order of the datasheet, 2.8.3.1.3; a block size of 2^31 makes it erase single sectors.
     #[allow(clippy::multiple_unsafe_ops_per_block)] // one sequence
+    // SAFETY: the ROM's functions in the order of the datasheet, 2.8.3.1.3; a block size of 2^31 makes it erase single sectors.
     unsafe {
         (rom.connect)();
         (rom.exit_mapped)();
@@ -158,9 +158,9 @@ unsafe extern "C" fn change(rom: &Rom, offset: u32, page: *const u8) {
 #[inline(never)]
 #[unsafe(link_section = ".data.flash")]
 unsafe extern "C" fn exchange(rom: &Rom, bytes: *mut u8) {
+    #[allow(clippy::multiple_unsafe_ops_per_block)] // one sequence
     // SAFETY: after leaving the mapped mode the interface exchanges plain bytes; the chip select pin is driven by hand and given back by
     // the flush; the indices stay below the length of the buffer.
-    #[allow(clippy::multiple_unsafe_ops_per_block)] // one sequence
     unsafe {
         (rom.connect)();
         (rom.exit_mapped)();

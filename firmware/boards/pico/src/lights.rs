@@ -41,12 +41,14 @@ impl Lights {
         self.set_red(state.refused || (state.fault && is_on(now, FAULT)));
     }
 
-    /// Shows a fault code: so many red flashes, a pause, again.
+    /// Shows a fault code: so many red flashes, a pause, again. The time is that since the fault.
     pub fn show_fault(&mut self, code: u8, now: Micros) {
         self.set_green(false);
         let slot = now.checked_div(FLASH.wrapping_mul(2)).unwrap_or(0);
         let round = Micros::from(code).wrapping_add(PAUSE);
-        let is_flash = slot.checked_rem(round).is_some_and(|slot| slot < code.into());
+        // Darkness comes first, since the lights were on for the self-test.
+        let place = slot.checked_rem(round).unwrap_or(0);
+        let is_flash = place > 0 && place <= code.into();
         self.set_red(is_flash && is_on(now, FLASH));
     }
 
