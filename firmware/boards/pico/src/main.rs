@@ -7,7 +7,7 @@
 //! | GP16, 17, 18, 19 | card: data out (with a pull-up), chip select, clock, data in |
 //! | GP2 | strap to ground: profile `smart`; open: off. Read once, before the host can see the bridge |
 //! | GP25, GP14 | green lights: on the board, on the case |
-//! | GP15 | red light |
+//! | GP15 | red light; chips of revision B0 and B1 hold its level weakly for a millisecond after a reset of the bus (erratum E5) |
 //!
 //! | Light | Meaning |
 //! |---|---|

@@ -24,6 +24,8 @@ pub const FLASH: u64 = 0x1000_0000;
 /// Emulated time that passes while nothing is asked, and how often at most.
 const TICK_US: u64 = 500;
 const TICK_EVERY: Duration = Duration::from_millis(4);
+/// Transfers in a row that find nothing, each after 5 ms of emulated time: beyond that the board has hung.
+const SILENCE: u32 = 2_000;
 
 /// What it takes to emulate the board.
 #[derive(Clone, Debug)]
@@ -80,6 +82,7 @@ pub struct Emulated {
     output: BufReader<ChildStdout>,
     connected: bool,
     ticked: Instant,
+    silent: u32,
 }
 
 impl Emulated {
@@ -98,7 +101,7 @@ impl Emulated {
         let input = process.stdin.take().expect("stdin");
         let output = BufReader::new(process.stdout.take().expect("stdout"));
         let ticked = Instant::now();
-        let mut board = Self { process, input, output, connected: false, ticked };
+        let mut board = Self { process, input, output, connected: false, ticked, silent: 0 };
         let key =
             power_up.seed.map(|seed| (KEY_PAGE, KeyPage::from_seed(seed).to_bytes().to_vec()));
         let flash: Map<String, Value> = power_up
@@ -175,6 +178,8 @@ impl Emulated {
     fn heard(&mut self, answer: &Value) -> String {
         let end = answer["end"].as_str().unwrap_or_default().to_owned();
         self.connected = end != "gone";
+        self.silent = if end == "nak" { self.silent.saturating_add(1) } else { 0 };
+        assert!(self.silent < SILENCE, "the board is silent: {}", self.state());
         end
     }
 }
