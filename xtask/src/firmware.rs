@@ -163,12 +163,26 @@ fn compile(image: &Image, toolchain: Option<&str>, folder: &str) -> Result<PathB
         .env_remove("RUSTC")
         .env_remove("CARGO")
         .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", without_places(&target)?);
     say(&format!("building {}", image.name));
     let status = command.status().context("cargo cannot be started")?;
     ensure!(status.success(), "{} does not build", image.name);
     Ok(target.join(image.target).join("release").join(image.name))
+}
+
+/// Flags that keep the builder's places out of an image (D-09): the crate registry, the checkout and the build folder get names of their own.
+fn without_places(target: &Path) -> Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let registry = home.context("no home folder")?.join("registry").join("src");
+    let places =
+        [(registry, "/registry"), (root().to_owned(), "/daleel"), (target.to_owned(), "/build")];
+    let flags = places.iter().map(|(place, name)| {
+        let place = place.display();
+        format!("--remap-path-prefix={place}={name}")
+    });
+    Ok(flags.collect::<Vec<_>>().join(" "))
 }
 
 /// Checks an image and prints what it takes.

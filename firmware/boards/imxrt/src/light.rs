@@ -106,14 +106,14 @@ mod tests {
     /// D-05, 4.7: the green light follows reads alone, the red one refusals and faults alone.
     #[test]
     fn each_light_has_its_own_cause() {
-        for now in (0..5_000_000).step_by(10_000) {
-            assert_eq!(running(DARK, false, now), On::default());
-            let ready = running(Lights { ready: true, ..DARK }, false, now);
+        for time in (0..5_000_000).step_by(10_000) {
+            assert_eq!(running(DARK, false, time), On::default());
+            let ready = running(Lights { ready: true, ..DARK }, false, time);
             assert_eq!(ready, On { green: true, red: false });
-            let refused = running(Lights { refused: true, ..DARK }, false, now);
+            let refused = running(Lights { refused: true, ..DARK }, false, time);
             assert_eq!(refused, On { green: false, red: true });
-            assert!(!running(Lights { reading: true, ..DARK }, false, now).red);
-            assert!(!running(Lights { fault: true, ..DARK }, true, now).green);
+            assert!(!running(Lights { reading: true, ..DARK }, false, time).red);
+            assert!(!running(Lights { fault: true, ..DARK }, true, time).green);
         }
     }
 

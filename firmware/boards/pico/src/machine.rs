@@ -98,6 +98,11 @@ pub struct Machine {
 static MACHINE: Mutex<RefCell<Option<Machine>>> = Mutex::new(RefCell::new(None));
 
 impl Machine {
+    /// Goes off the host's bus, or comes back.
+    pub fn set_connected(&self, connected: bool) {
+        self.device.bus().set_connected(connected);
+    }
+
     /// Puts the machine together.
     pub fn new(
         bridge: &'static mut Core,

@@ -99,6 +99,8 @@ const CRYSTAL: u32 = 12_000_000;
 const RELEASE: u16 = 0x0010;
 /// Time after which a bridge that stopped is restarted: the longest that the chip has, for a signature takes seconds.
 const PATIENCE: MicrosDurationU32 = MicrosDurationU32::secs(8);
+/// Processor cycles off the bus, 100 ms: a host debounces for as long (USB 2.0, 7.1.7.3).
+const AWAY: u32 = 12_500_000;
 /// Time in which the pull-up has charged the strap's wire, in processor cycles: 1 ms.
 const STRAP_SETTLES: u32 = 125_000;
 
@@ -233,6 +235,13 @@ fn provision(board: &Running, host: &[u8; 32]) -> Result<(), Fault> {
     if store::write_key_page(flash, &page) { Ok(()) } else { Err(Fault::Flash) }
 }
 
+/// Leaves the host's bus for long enough to be seen, and comes back. The session and the log live on: a host must not be able to wipe what it did.
+fn reconnect() {
+    machine::with(|machine| machine.set_connected(false));
+    cortex_m::asm::delay(AWAY);
+    machine::with(|machine| machine.set_connected(true));
+}
+
 /// The main loop, until something is wrong with the board.
 fn run(board: &Running) -> Fault {
     loop {
@@ -248,7 +257,7 @@ fn run(board: &Running) -> Fault {
                 Ok(()) => rp2040_hal::reset(),
                 Err(fault) => return fault,
             },
-            Some(Work::Reconnect) => rp2040_hal::reset(),
+            Some(Work::Reconnect) => reconnect(),
             None => {}
         }
     }

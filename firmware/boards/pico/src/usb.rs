@@ -65,6 +65,15 @@ impl Bus {
         Self { driver, ins: 0, outs: 0, state: Mutex::new(Cell::default()) }
     }
 
+    /// Goes off the host's bus, or comes back: the pull-up by which a host knows of a device. Nothing else of the board changes.
+    pub fn set_connected(&self, connected: bool) {
+        critical_section::with(|_| {
+            // SAFETY: the register block lies there; the field is changed with interrupts off, as the driver does.
+            let registers = unsafe { &*USBCTRL_REGS::PTR };
+            registers.sie_ctrl().modify(|_, w| w.pullup_en().bit(connected));
+        });
+    }
+
     fn exists(&self, address: EndpointAddress) -> bool {
         let all = if address.is_in() { self.ins } else { self.outs };
         all & bit(address) != 0
