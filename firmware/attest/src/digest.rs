@@ -80,10 +80,16 @@ pub trait HashEngine {
     fn engine(&self) -> Engine;
     /// Opens an empty message.
     fn start(&mut self, slot: Slot);
-    /// Appends bytes to the message. Pieces may have any length, also zero.
+    /// Appends bytes to the message. Pieces may have any length, also zero. An engine beside the
+    /// processor may come back before it has read them: the bytes stay as they are until
+    /// [`HashEngine::settle`] or `finish` has come back.
     fn update(&mut self, slot: Slot, data: &[u8]);
+    /// Comes back when all bytes that were appended have been read.
+    fn settle(&mut self);
     /// Closes the message and gives its digest.
     fn finish(&mut self, slot: Slot) -> Digest;
+    /// Whether it works beside the processor, and so would have all bytes at once.
+    fn is_beside(&self) -> bool;
 }
 
 impl<H: HashEngine + ?Sized> HashEngine for &mut H {
@@ -99,8 +105,16 @@ impl<H: HashEngine + ?Sized> HashEngine for &mut H {
         (**self).update(slot, data);
     }
 
+    fn settle(&mut self) {
+        (**self).settle();
+    }
+
     fn finish(&mut self, slot: Slot) -> Digest {
         (**self).finish(slot)
+    }
+
+    fn is_beside(&self) -> bool {
+        (**self).is_beside()
     }
 }
 
@@ -139,6 +153,12 @@ impl HashEngine for Software {
 
     fn update(&mut self, slot: Slot, data: &[u8]) {
         self.slot(slot).update(data);
+    }
+
+    fn settle(&mut self) {}
+
+    fn is_beside(&self) -> bool {
+        false
     }
 
     fn finish(&mut self, slot: Slot) -> Digest {
@@ -195,6 +215,8 @@ impl Pattern {
             self.at = self.at.wrapping_add(1);
         }
         engine.update(slot, piece);
+        // The buffer goes.
+        engine.settle();
         self.left = self.left.saturating_sub(size);
         size > 0
     }

@@ -74,6 +74,12 @@ impl HashEngine for Faulty {
         self.inner.update(slot, data);
     }
 
+    fn settle(&mut self) {}
+
+    fn is_beside(&self) -> bool {
+        false
+    }
+
     fn finish(&mut self, slot: Slot) -> Digest {
         let slot = self.wired(slot);
         let mut digest = self.inner.finish(slot);

@@ -224,6 +224,7 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
         if self.state.is_at_the_drive() {
             self.drive.abandon(self.now);
         }
+        self.session.chunks.revoke();
         self.state = State::Idle;
     }
 

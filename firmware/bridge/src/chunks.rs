@@ -26,17 +26,40 @@ pub struct Whole {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     chunk: u64,
-    /// Bytes of the chunk that have left.
+    /// Bytes that the engine has.
+    fed: u32,
+    /// Bytes that have left.
     done: u32,
+    /// Bytes of the chunk.
+    length: u32,
     /// When it last grew: the one that waited longest gives way.
     used: u64,
 }
 
+/// Where the bytes that are leaving go.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    chunk: u64,
+    /// Message of the chunk; `None` where its beginning did not leave.
+    slot: Option<Slot>,
+    /// Bytes that are still to come of it.
+    room: usize,
+}
+
+impl Run {
+    /// Nothing is leaving, or nothing of interest.
+    const NONE: Self = Self { chunk: 0, slot: None, room: usize::MAX };
+}
+
 /// The open chunks of a session.
+///
+/// Bytes are hashed while they leave (`leaving`, then `feed`), which is before it is known that they will: they count when they have left
+/// (`commit`), and a chunk with bytes that never did gives no entry (`revoke`).
 #[derive(Debug)]
 pub struct Chunks<E> {
     engine: E,
     open: [Option<Open>; Slot::COUNT],
+    run: Run,
     abandoned: u64,
     clock: u64,
     medium_bytes: u128,
@@ -45,7 +68,14 @@ pub struct Chunks<E> {
 impl<E: HashEngine> Chunks<E> {
     /// No chunk is open.
     pub fn new(engine: E) -> Self {
-        Self { engine, open: [None; Slot::COUNT], abandoned: 0, clock: 0, medium_bytes: 0 }
+        Self {
+            engine,
+            open: [None; Slot::COUNT],
+            run: Run::NONE,
+            abandoned: 0,
+            clock: 0,
+            medium_bytes: 0,
+        }
     }
 
     /// The engine.
@@ -55,7 +85,9 @@ impl<E: HashEngine> Chunks<E> {
 
     /// Begins a session over a medium of so many bytes.
     pub fn begin(&mut self, medium_bytes: u128) {
+        self.engine.settle();
         self.open = [None; Slot::COUNT];
+        self.run = Run::NONE;
         self.abandoned = 0;
         self.medium_bytes = medium_bytes;
     }
@@ -66,36 +98,85 @@ impl<E: HashEngine> Chunks<E> {
         self.abandoned
     }
 
-    /// Takes note that `data` left for the host, which lie at byte `offset` of the medium; calls `done` for each chunk that is whole.
-    pub fn left(&mut self, mut offset: u64, mut data: &[u8], done: &mut dyn FnMut(Whole)) {
+    /// What is fed next lies at byte `offset` of the medium.
+    pub fn leaving(&mut self, offset: u64) {
+        self.end_run();
+        let chunk = offset >> CHUNK_BITS;
+        let inside = u32::try_from(offset & CHUNK_MASK).unwrap_or(0);
+        let slot = self.slot_for(chunk, inside);
+        let room = usize::try_from(CHUNK.saturating_sub(inside)).unwrap_or(0);
+        self.run = Run { chunk, slot, room };
+    }
+
+    /// Hashes the next bytes that are leaving; nothing where no session was open when the first of them left. An engine beside the
+    /// processor may read them until [`Chunks::commit`] or [`Chunks::revoke`] has come back.
+    #[inline]
+    pub fn feed(&mut self, data: &[u8]) {
+        let Some(room) = self.run.room.checked_sub(data.len()) else { return self.cross(data) };
+        self.run.room = room;
+        if let Some(slot) = self.run.slot {
+            self.engine.update(slot, data);
+        }
+    }
+
+    /// Bytes that go on into the next chunk.
+    #[inline(never)]
+    fn cross(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
-            let chunk = offset >> CHUNK_BITS;
-            let inside = u32::try_from(offset & CHUNK_MASK).unwrap_or(0);
-            let room = usize::try_from(CHUNK.saturating_sub(inside)).unwrap_or(0);
-            let (piece, rest) = data.split_at(data.len().min(room));
-            if let Some(whole) = self.piece(chunk, inside, piece) {
-                done(whole);
+            let Run { chunk, room, .. } = self.run;
+            if room == 0 {
+                self.leaving(chunk.saturating_add(1) << CHUNK_BITS);
             }
-            offset = offset.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+            let (piece, rest) = data.split_at(data.len().min(self.run.room));
+            self.feed(piece);
             data = rest;
         }
     }
 
-    fn piece(&mut self, chunk: u64, inside: u32, piece: &[u8]) -> Option<Whole> {
-        let slot = self.slot_for(chunk, inside)?;
-        self.engine.update(slot, piece);
+    /// Writes down how far the engine is in the chunk whose bytes were leaving.
+    fn end_run(&mut self) {
+        let run = core::mem::replace(&mut self.run, Run::NONE);
         self.clock = self.clock.wrapping_add(1);
-        let length = self.length_of(chunk);
-        let open = self.open.get_mut(slot.index())?.as_mut()?;
-        open.done = open.done.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
-        open.used = self.clock;
-        if open.done < length {
-            return None;
+        let open = run.slot.and_then(|slot| self.open.get_mut(slot.index()));
+        if let Some(open) = open.and_then(Option::as_mut) {
+            open.fed = CHUNK.saturating_sub(u32::try_from(run.room).unwrap_or(CHUNK));
+            open.used = self.clock;
         }
-        if let Some(place) = self.open.get_mut(slot.index()) {
-            *place = None;
+    }
+
+    /// All that was fed has left; calls `done` for each chunk that is whole, in ascending order.
+    pub fn commit(&mut self, done: &mut dyn FnMut(Whole)) {
+        self.end_run();
+        self.engine.settle();
+        for open in self.open.iter_mut().flatten() {
+            open.done = open.fed;
         }
-        Some(Whole { chunk, length, digest: self.engine.finish(slot) })
+        while let Some((slot, chunk, length)) = self.first_whole() {
+            if let Some(place) = self.open.get_mut(slot.index()) {
+                *place = None;
+            }
+            done(Whole { chunk, length, digest: self.engine.finish(slot) });
+        }
+    }
+
+    fn first_whole(&self) -> Option<(Slot, u64, u32)> {
+        let slots = Slot::ALL.into_iter().zip(&self.open);
+        let open = slots.filter_map(|(slot, open)| open.map(|open| (slot, open)));
+        let whole = open.filter(|(_, open)| open.done >= open.length);
+        let first = whole.min_by_key(|(_, open)| open.chunk);
+        first.map(|(slot, open)| (slot, open.chunk, open.length))
+    }
+
+    /// What was fed and has not been committed does not leave.
+    pub fn revoke(&mut self) {
+        self.end_run();
+        self.engine.settle();
+        for slot in Slot::ALL {
+            let here = self.open.get(slot.index()).copied().flatten();
+            if here.is_some_and(|open| open.fed != open.done) {
+                self.abandon(slot);
+            }
+        }
     }
 
     /// The slot in which a piece goes on, or a new one if it begins its chunk.
@@ -104,7 +185,7 @@ impl<E: HashEngine> Chunks<E> {
         if let Some(slot) =
             Slot::ALL.into_iter().find(|slot| self.open.get(slot.index()).is_some_and(at))
         {
-            let goes_on = self.open.get(slot.index()).copied().flatten()?.done == inside;
+            let goes_on = self.open.get(slot.index()).copied().flatten()?.fed == inside;
             if goes_on {
                 return Some(slot);
             }
@@ -133,8 +214,9 @@ impl<E: HashEngine> Chunks<E> {
 
     fn start(&mut self, slot: Slot, chunk: u64) -> Slot {
         self.engine.start(slot);
+        let (length, used) = (self.length_of(chunk), self.clock);
         if let Some(place) = self.open.get_mut(slot.index()) {
-            *place = Some(Open { chunk, done: 0, used: self.clock });
+            *place = Some(Open { chunk, fed: 0, done: 0, length, used });
         }
         slot
     }
@@ -148,6 +230,7 @@ impl<E: HashEngine> Chunks<E> {
 
     /// An error lies in the chunk: what was begun of it gives no entry.
     pub fn failed(&mut self, offset: u64) {
+        self.end_run();
         let chunk = offset >> CHUNK_BITS;
         for slot in Slot::ALL {
             let here = self.open.get(slot.index()).copied().flatten();
@@ -184,7 +267,9 @@ mod tests {
         chunks.begin(data.len() as u128);
         let mut whole = Vec::new();
         for (offset, length) in reads {
-            chunks.left(*offset as u64, &data[*offset..offset + length], &mut |w| whole.push(w));
+            chunks.leaving(*offset as u64);
+            data[*offset..offset + length].chunks(512).for_each(|packet| chunks.feed(packet));
+            chunks.commit(&mut |w| whole.push(w));
         }
         (whole, chunks.abandoned())
     }
@@ -216,10 +301,53 @@ mod tests {
         assert_eq!(reads(&data, &[(half, half)]), (Vec::new(), 0));
         let mut chunks = Chunks::new(Software::new());
         chunks.begin(MIB as u128);
-        chunks.left(0, &data[..half], &mut |_| panic!("not whole"));
+        chunks.leaving(0);
+        chunks.feed(&data[..half]);
+        chunks.commit(&mut |_| panic!("not whole"));
         chunks.failed(half as u64);
-        chunks.left(half as u64, &data[half..], &mut |_| panic!("after an error"));
+        chunks.leaving(half as u64);
+        chunks.feed(&data[half..]);
+        chunks.commit(&mut |_| panic!("after an error"));
         assert_eq!(chunks.abandoned(), 1);
+    }
+
+    /// 4.4: bytes that were hashed and never left give no entry, and do not spoil what had left before of other chunks.
+    #[test]
+    fn what_never_left_gives_no_entry() {
+        let data = medium(2 * MIB);
+        let half = MIB / 2;
+        let mut chunks = Chunks::new(Software::new());
+        chunks.begin(data.len() as u128);
+        chunks.leaving(0);
+        chunks.feed(&data[..half]);
+        chunks.commit(&mut |_| panic!("not whole"));
+        // The last byte of the second chunk was hashed, and the host gave up.
+        chunks.leaving(MIB as u64);
+        chunks.feed(&data[MIB..]);
+        chunks.revoke();
+        chunks.commit(&mut |_| panic!("it never left"));
+        assert_eq!(chunks.abandoned(), 1);
+        let mut whole = Vec::new();
+        chunks.leaving(half as u64);
+        chunks.feed(&data[half..MIB]);
+        chunks.commit(&mut |w| whole.push(w));
+        chunks.leaving(MIB as u64);
+        chunks.feed(&data[MIB..]);
+        chunks.commit(&mut |w| whole.push(w));
+        assert_eq!(whole.iter().map(|w| w.chunk).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(
+            (whole[0].digest, whole[1].digest),
+            (sha256(&[&data[..MIB]]), sha256(&[&data[MIB..]]))
+        );
+        assert_eq!(chunks.abandoned(), 1);
+    }
+
+    /// 4.4: one piece may end a chunk and hold the whole next one; their entries come in order.
+    #[test]
+    fn chunks_that_end_together_come_in_order() {
+        let data = medium(MIB + 512);
+        let (whole, _) = reads(&data, &[(0, MIB - 512), (MIB - 512, 1024)]);
+        assert_eq!(whole.iter().map(|w| w.chunk).collect::<Vec<_>>(), [0, 1]);
     }
 
     /// 4.4: four readers at once keep their chunks; a fifth takes the place of the one that waited longest.

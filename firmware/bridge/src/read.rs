@@ -16,6 +16,17 @@ use wb_policy::{
 
 use crate::drive::{Completion, Fault, Slot, Status};
 
+/// How far the hash engine is with a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashed {
+    /// Nothing has left.
+    Not,
+    /// It gets each packet that leaves.
+    Packets,
+    /// It has had all there is, or is not to have it: no session was open when the first packet left.
+    All,
+}
+
 /// Blocks of a slot that are valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
@@ -25,8 +36,10 @@ pub struct Ready {
     pub lba: u64,
     /// Bytes.
     pub bytes: usize,
-    /// Bytes that have left.
+    /// Bytes that have left, or wait in the endpoint.
     pub sent: usize,
+    /// What the hash engine has had of it.
+    pub hashed: Hashed,
     /// Number of the newest session when the first byte left.
     pub session: u32,
 }
@@ -49,15 +62,18 @@ pub struct ReadJob {
     pub tag: u32,
     /// Bytes the host waits for.
     pub wanted: u32,
-    /// Bytes that have left.
-    pub sent: u32,
+    /// Whether there may be something to ask the drive for: since it was last looked at, a slot or the drive became free.
+    pub is_due: bool,
+    /// Bytes of slots that have left.
+    gone: u32,
     /// Status if nothing fails: a phase error where the host announced less than it asked for.
     pub status: CswStatus,
     /// Blocks leaving.
     pub leaving: Option<Ready>,
     /// Why it ends early.
     pub failure: Option<Failure>,
-    geometry: Geometry,
+    /// The drive's visible size.
+    pub geometry: Geometry,
     next: u64,
     end: u64,
     /// Up to here blocks are read one by one.
@@ -82,7 +98,8 @@ impl ReadJob {
         Self {
             tag,
             wanted,
-            sent: 0,
+            is_due: true,
+            gone: 0,
             status,
             leaving: None,
             failure: None,
@@ -96,24 +113,11 @@ impl ReadJob {
         }
     }
 
-    /// The drive's visible size.
-    #[must_use]
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    /// Whether a slot is free and there is something left to ask for.
-    #[must_use]
-    #[inline]
-    pub fn wants_blocks(&self) -> bool {
-        let is_full = self.filling.is_some() || self.waiting.is_some();
-        !is_full && self.failure.is_none() && self.next < self.end
-    }
-
-    /// The command that [`ReadJob::wants_blocks`], and its slot.
+    /// The next command to the drive and its slot, if a slot is free and there is something left to ask for.
     #[must_use]
     pub fn next_command(&self, slot_bytes: usize) -> Option<(DownCommand, Slot, BlockRange)> {
-        if !self.wants_blocks() {
+        let is_full = self.filling.is_some() || self.waiting.is_some();
+        if is_full || self.failure.is_some() || self.next >= self.end {
             return None;
         }
         let left = self.end.checked_sub(self.next)?;
@@ -126,6 +130,7 @@ impl ReadJob {
 
     /// The command was started.
     pub fn started(&mut self, slot: Slot, range: BlockRange) {
+        self.is_due = false;
         self.filling = Some((slot, range));
         self.next = range.lba().saturating_add(u64::from(range.blocks()));
     }
@@ -139,6 +144,7 @@ impl ReadJob {
     /// The command at the drive ended.
     pub fn done(&mut self, completion: &Completion) {
         let Some((slot, range)) = self.filling.take() else { return };
+        self.is_due = true;
         let bytes = u64::from(range.blocks()).saturating_mul(self.geometry.block_bytes.into());
         let is_whole = u64::from(completion.delivered) == bytes;
         match completion.status {
@@ -205,7 +211,8 @@ impl ReadJob {
         if bytes == 0 {
             return;
         }
-        let ready = Ready { slot, lba: range.lba(), bytes, sent: 0, session: 0 };
+        let ready =
+            Ready { slot, lba: range.lba(), bytes, sent: 0, hashed: Hashed::Not, session: 0 };
         if self.leaving.is_none() {
             self.leaving = Some(ready);
         } else {
@@ -215,7 +222,22 @@ impl ReadJob {
 
     /// All of the slot that was leaving has left: the next one follows.
     pub fn left(&mut self) {
+        self.is_due = true;
+        self.gone = self.sent();
         self.leaving = self.waiting.take();
+    }
+
+    /// Bytes that have left, or wait in the endpoint.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        let leaving = self.leaving.map_or(0, |ready| ready.sent);
+        self.gone.saturating_add(u32::try_from(leaving).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes that the host waits for and has not got.
+    #[must_use]
+    pub fn residue(&self) -> u32 {
+        self.wanted.saturating_sub(self.sent())
     }
 
     /// Whether nothing more will come: all has left, or all that can.

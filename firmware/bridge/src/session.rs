@@ -11,6 +11,7 @@ use crate::{
     chunks::Chunks,
     coverage::{Coverage, Errors},
     drive::Emitted,
+    read::{Hashed, Ready},
     ring::Ring,
 };
 
@@ -93,21 +94,38 @@ impl<E: HashEngine, const RING: usize> Session<E, RING> {
         was_open
     }
 
-    /// Blocks left for the host: `data` lies at block `lba`.
-    pub fn left(&mut self, lba: u64, geometry: Geometry, data: &[u8]) {
+    /// The first bytes of a slot wait in the endpoint: from now on they are hashed. An engine beside the processor gets all of
+    /// them at once, and works while they leave; the processor takes each packet while it is on the bus.
+    #[inline(never)]
+    pub fn leaving(&mut self, ready: &mut Ready, data: &[u8], geometry: Geometry) {
+        ready.session = self.number;
+        ready.hashed = Hashed::All;
         if self.open.is_none() {
             return;
         }
-        let block = u64::from(geometry.block_bytes);
-        let bytes = u64::try_from(data.len()).unwrap_or(0);
+        self.chunks.leaving(ready.lba.saturating_mul(geometry.block_bytes.into()));
+        if self.chunks.engine().is_beside() {
+            self.chunks.feed(data.get(..ready.bytes).unwrap_or_default());
+        } else {
+            ready.hashed = Hashed::Packets;
+        }
+    }
+
+    /// All blocks whose bytes were given to [`Chunks::feed`] since the last such call have left for the host: `bytes` from block `lba`.
+    pub fn left(&mut self, lba: u64, geometry: Geometry, bytes: usize) {
+        if self.open.is_none() {
+            self.chunks.revoke();
+            return;
+        }
+        let bytes = u64::try_from(bytes).unwrap_or(0);
         let (log, ring) = (&mut self.log, &mut self.ring);
-        self.chunks.left(lba.saturating_mul(block), data, &mut |whole| {
+        self.chunks.commit(&mut |whole| {
             // A log of 2^64 entries is not reached.
             if let Ok(entry) = log.push(whole.chunk, whole.length, whole.digest) {
                 ring.push(entry);
             }
         });
-        self.coverage.add(lba, bytes.checked_div(block).unwrap_or(0));
+        self.coverage.add(lba, bytes.checked_div(geometry.block_bytes.into()).unwrap_or(0));
     }
 
     /// Blocks could not be read.

@@ -166,6 +166,14 @@ mod stand_in {
         }
 
         #[inline(never)]
+        fn settle(&mut self) {}
+
+        #[inline(never)]
+        fn is_beside(&self) -> bool {
+            false
+        }
+
+        #[inline(never)]
         fn finish(&mut self, _slot: HashSlot) -> Digest {
             [0; 32]
         }

@@ -114,6 +114,12 @@ impl HashEngine for NullEngine {
 
     fn update(&mut self, _slot: HashSlot, _data: &[u8]) {}
 
+    fn settle(&mut self) {}
+
+    fn is_beside(&self) -> bool {
+        false
+    }
+
     fn finish(&mut self, _slot: HashSlot) -> Digest {
         [0; 32]
     }

@@ -103,19 +103,24 @@ impl Hardware {
         }
     }
 
-    fn run_packet(&mut self, channel: Slot, packet: &Packet<'_>) -> Option<()> {
+    fn begin_packet(&mut self, channel: Slot, packet: &Packet<'_>) -> Option<()> {
         let payload = address(self.memory.payloads.get(channel.index())?.as_ptr());
         let words = packet.words(address(packet.source.as_ptr()), payload);
         let own = self.memory.packets.get_mut(channel.index())?;
         let own = &raw mut *own;
-        // SAFETY: the pointer is that of the packet, which the unit does not use: it had ended with the last one.
+        // SAFETY: the pointer is that of the packet, which the unit does not use: it was waited for.
         unsafe { write_volatile(own, words) };
         // Packet and data are in memory before the unit is told.
         dsb();
-        let [pointer, semaphore, status, clear] = self.channel(channel);
+        let [pointer, semaphore, _, clear] = self.channel(channel);
         clear.write(u32::MAX);
         pointer.write(address(own.cast_const().cast()));
         semaphore.write(1);
+        Some(())
+    }
+
+    fn wait_for(&self, channel: Slot) -> Option<()> {
+        let [_, semaphore, status, _] = self.channel(channel);
         let is_over =
             wait(LIMIT, || semaphore.read() & SEMAPHORE == 0 || status.read() & ERRORS != 0);
         dsb();
@@ -124,8 +129,14 @@ impl Hardware {
 }
 
 impl Unit for Hardware {
-    fn run(&mut self, channel: Slot, packet: &Packet<'_>) -> Result<(), Failed> {
-        self.run_packet(channel, packet).ok_or_else(|| {
+    fn begin(&mut self, channel: Slot, packet: &Packet<'_>) {
+        if self.begin_packet(channel, packet).is_none() {
+            FAILED.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn wait(&mut self, channel: Slot) -> Result<(), Failed> {
+        self.wait_for(channel).ok_or_else(|| {
             FAILED.store(true, Ordering::Relaxed);
             Failed
         })

@@ -68,13 +68,16 @@ impl Packet<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
 
-/// What carries packets out.
+/// What carries packets out, one at a time.
 pub trait Unit {
-    /// Runs a packet on the channel of a slot to its end.
+    /// Gives a packet to the channel of a slot. Its bytes stay as they are until [`Unit::wait`] has come back.
+    fn begin(&mut self, channel: Slot, packet: &Packet<'_>);
+
+    /// Waits for the end of the packet on that channel.
     ///
     /// # Errors
     /// [`Failed`] after an error, or no end in time.
-    fn run(&mut self, channel: Slot, packet: &Packet<'_>) -> Result<(), Failed>;
+    fn wait(&mut self, channel: Slot) -> Result<(), Failed>;
 
     /// Payload of the channel's last packet, as the unit wrote it.
     fn payload(&self, channel: Slot) -> [u8; 32];
@@ -108,19 +111,23 @@ impl Message {
 
 /// SHA-256 of four messages at once on a [`Unit`].
 ///
+/// A packet runs while the processor goes on; the next one waits for it.
+///
 /// The trait knows no errors, and a unit that fails has lost its messages, so every digest after that is zero and [`Dcp::has_failed`] says
 /// so: the board has to look before anything of it can leave, and starts anew.
 #[derive(Debug)]
 pub struct Dcp<U> {
     unit: U,
     open: [Message; Slot::COUNT],
+    /// Channel that has a packet.
+    busy: Option<Slot>,
     failed: bool,
 }
 
 impl<U: Unit> Dcp<U> {
     /// An engine with all slots empty.
     pub const fn new(unit: U) -> Self {
-        Self { unit, open: [Message::EMPTY; Slot::COUNT], failed: false }
+        Self { unit, open: [Message::EMPTY; Slot::COUNT], busy: None, failed: false }
     }
 
     /// Whether the unit has failed once.
@@ -139,19 +146,22 @@ impl<U: Unit> Dcp<U> {
         }
     }
 
-    fn run(&mut self, slot: Slot, source: &[u8], last: bool) {
+    fn begin(&mut self, slot: Slot, source: &[u8], last: bool) {
+        self.settle();
         let first = !core::mem::replace(&mut self.message(slot).begun, true);
-        if self.failed || self.unit.run(slot, &Packet { source, first, last }).is_err() {
-            self.failed = true;
+        if !self.failed {
+            self.unit.begin(slot, &Packet { source, first, last });
+            self.busy = Some(slot);
         }
     }
 
-    /// Hands over the block that was held back.
+    /// Hands over the block that was held back, to its end.
     fn run_held(&mut self, slot: Slot, last: bool) {
         let message = self.message(slot);
         let held = message.held;
         let length = core::mem::take(&mut message.length);
-        self.run(slot, held.get(..length).unwrap_or_default(), last);
+        self.begin(slot, held.get(..length).unwrap_or_default(), last);
+        self.settle();
     }
 }
 
@@ -175,9 +185,21 @@ impl<U: Unit> HashEngine for Dcp<U> {
         let (now, later) =
             rest.split_at_checked(blocks.saturating_mul(BLOCK)).unwrap_or((&[], rest));
         if !now.is_empty() {
-            self.run(slot, now, false);
+            self.begin(slot, now, false);
         }
         self.message(slot).hold(later);
+    }
+
+    fn settle(&mut self) {
+        if let Some(slot) = self.busy.take()
+            && self.unit.wait(slot).is_err()
+        {
+            self.failed = true;
+        }
+    }
+
+    fn is_beside(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, slot: Slot) -> Digest {
@@ -239,6 +261,20 @@ impl<U: Unit> HashEngine for Chosen<U> {
         match self {
             Self::Hardware(engine) => engine.update(slot, data),
             Self::Software(engine) => engine.update(slot, data),
+        }
+    }
+
+    fn settle(&mut self) {
+        match self {
+            Self::Hardware(engine) => engine.settle(),
+            Self::Software(engine) => engine.settle(),
+        }
+    }
+
+    fn is_beside(&self) -> bool {
+        match self {
+            Self::Hardware(engine) => engine.is_beside(),
+            Self::Software(engine) => engine.is_beside(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     audit::Event,
     drive::{Completion, Drive, Slot, Status},
     pipes::Pipes,
-    read::{Failure, ReadJob},
+    read::{Failure, Hashed, ReadJob},
     thirteen::{DataPhase, Intent, decide},
 };
 
@@ -247,18 +247,24 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     #[inline(never)]
     pub(super) fn read_on(&mut self, pipes: &mut impl Pipes) -> bool {
         let State::Reading(job) = &mut self.state else { return false };
-        let mut moved = job.wants_blocks() && self.ask_for_blocks();
+        let mut moved = job.is_due && self.ask_for_blocks();
         let State::Reading(job) = &mut self.state else { return false };
         if let Some(ready) = &mut job.leaving {
             let data = self.drive.data(ready.slot);
-            if ready.sent == 0 {
-                ready.session = self.session.number;
-            }
             // As many packets as the endpoint has room for: that nothing more moves needs no other step to find out.
-            while let Some(piece) = data.get(ready.sent..ready.bytes).filter(|it| !it.is_empty()) {
-                let Some(taken) = pipes.write(piece) else { return moved };
-                ready.sent = ready.sent.saturating_add(taken);
-                job.sent = job.sent.saturating_add(u32::try_from(taken).unwrap_or(0));
+            let mut rest = data.get(ready.sent..ready.bytes).unwrap_or_default();
+            while !rest.is_empty() {
+                let Some(taken) = pipes.write(rest) else { return moved };
+                if ready.hashed == Hashed::Not {
+                    self.session.leaving(ready, data, job.geometry);
+                }
+                let piece = rest.get(..taken).unwrap_or_default();
+                if ready.hashed == Hashed::Packets {
+                    self.session.chunks.feed(piece);
+                }
+                // Not more than there are in the slot.
+                ready.sent = ready.sent.wrapping_add(piece.len());
+                rest = rest.get(taken..).unwrap_or_default();
             }
             // What is queued has not left: the host may never take it (4.4).
             if !pipes.is_flushed() {
@@ -275,6 +281,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     fn ask_for_blocks(&mut self) -> bool {
         let State::Reading(job) = &mut self.state else { return false };
         let Some((command, slot, range)) = job.next_command(self.drive.slot_bytes()) else {
+            job.is_due = false;
             return false;
         };
         let is_started = self.drive.start(&command, slot, self.now);
@@ -289,10 +296,9 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
     fn slot_has_left(&mut self) {
         let State::Reading(job) = &mut self.state else { return };
         let Some(ready) = job.leaving else { return };
-        let left = self.drive.data(ready.slot).get(..ready.bytes).unwrap_or_default();
         // A session covers what left after its START, so not the slot that was leaving then.
         if ready.session == self.session.number {
-            self.session.left(ready.lba, job.geometry(), left);
+            self.session.left(ready.lba, job.geometry, ready.bytes);
         }
         self.last_read = Some(self.now);
         job.left();
@@ -305,9 +311,9 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         if !job.is_over() {
             return false;
         }
-        let residue = job.wanted.saturating_sub(job.sent);
-        let ended = is_ended(job.sent, job.wanted, max_packet);
-        let (tag, geometry, failure) = (job.tag, job.geometry(), job.failure);
+        let residue = job.residue();
+        let ended = is_ended(job.sent(), job.wanted, max_packet);
+        let (tag, geometry, failure) = (job.tag, job.geometry, job.failure);
         let status = match job.status {
             CswStatus::Passed if failure.is_some() => CswStatus::Failed,
             status => status,
@@ -348,13 +354,14 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
 
     /// The drive has gone, or is another one: a command that waits for it fails.
     pub(super) fn lose_command(&mut self) {
+        self.session.chunks.revoke();
         match &self.state {
             State::Asking(asking) => {
                 let (tag, host) = (asking.tag, asking.host);
                 self.fail(tag, host, Sense::new(sense::NOT_PRESENT));
             }
             State::Reading(job) => {
-                let residue = job.wanted.saturating_sub(job.sent);
+                let residue = job.residue();
                 let end = End { tag: job.tag, residue, status: CswStatus::Failed };
                 self.sense = Sense::new(sense::NOT_PRESENT);
                 self.state = after_data(end, residue == 0);

@@ -20,17 +20,22 @@ struct Model {
     packets: Vec<(usize, usize, bool, bool)>,
     /// Packets until it stops answering.
     dies_after: Option<usize>,
+    died: bool,
     /// Channels share one state, as if context switching did not work.
     shares_context: bool,
+    /// Channel that has a packet.
+    busy: Option<usize>,
 }
 
 impl Unit for Model {
-    fn run(&mut self, channel: Slot, packet: &Packet<'_>) -> Result<(), Failed> {
+    fn begin(&mut self, channel: Slot, packet: &Packet<'_>) {
+        assert_eq!(self.busy.replace(channel.index()), None, "two packets at once");
         let Packet { source, first, last } = *packet;
         assert!(!source.is_empty(), "a packet without data");
         assert!(last || source.len() % BLOCK == 0, "{} bytes that are not the last", source.len());
-        if self.dies_after.is_some_and(|packets| self.packets.len() >= packets) {
-            return Err(Failed);
+        self.died |= self.dies_after.is_some_and(|packets| self.packets.len() >= packets);
+        if self.died {
+            return;
         }
         let index = if self.shares_context { 0 } else { channel.index() };
         self.packets.push((channel.index(), source.len(), first, last));
@@ -47,10 +52,15 @@ impl Unit for Model {
             digest.reverse();
             self.payload[channel.index()] = digest;
         }
-        Ok(())
+    }
+
+    fn wait(&mut self, channel: Slot) -> Result<(), Failed> {
+        assert_eq!(self.busy.take(), Some(channel.index()), "nothing to wait for");
+        if self.died { Err(Failed) } else { Ok(()) }
     }
 
     fn payload(&self, channel: Slot) -> [u8; 32] {
+        assert_eq!(self.busy, None, "read too early");
         self.payload[channel.index()]
     }
 }
@@ -79,6 +89,7 @@ fn a_failure_in_the_midst_is_kept_and_gives_no_digest() {
     let mut engine = Dcp::new(Model { dies_after: Some(1), ..Model::default() });
     engine.start(Slot::A);
     engine.update(Slot::A, &[1; 1000]);
+    engine.settle();
     assert!(engine.has_failed());
     assert_eq!(engine.finish(Slot::A), [0; 32]);
     engine.start(Slot::B);
@@ -100,6 +111,19 @@ fn large_aligned_pieces_are_handed_over_in_place() {
     // The first block is held, and goes by itself; then the bulk, but for the last block.
     assert_eq!(lengths, [64, 65_408, 64, 65_472, 64, 65_472]);
     assert_eq!(engine.finish(Slot::C), sha256(&[&data, &data, &data]));
+}
+
+/// 4.4: the unit works beside the processor: the bulk of a slot is still with it when `update` comes back.
+#[test]
+fn a_piece_is_hashed_beside_the_processor() {
+    let mut engine = Dcp::new(Model::default());
+    let data = vec![5; 65_536];
+    engine.start(Slot::B);
+    engine.update(Slot::B, &data);
+    assert_eq!(engine.unit.busy, Some(Slot::B.index()));
+    engine.settle();
+    assert_eq!(engine.unit.busy, None);
+    assert_eq!((engine.is_beside(), engine.finish(Slot::B)), (true, sha256(&[&data])));
 }
 
 /// i.MX RT1060 reference manual, work packet structure.
@@ -152,6 +176,7 @@ proptest! {
                 }
                 Step::Feed(slot, data) => {
                     engine.update(slot, &data);
+                    engine.settle();
                     messages[slot.index()].extend(data);
                 }
                 Step::Finish(slot) => {
