@@ -196,18 +196,18 @@ pub struct Report {
     /// Why it is not served.
     pub refused: Option<Refused>,
     /// [`Emitted::own`] before the first command of this capture.
-    pub own_before: u32,
+    pub own_before: u64,
 }
 
 /// Counts of what was sent to the drive side since power-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Emitted {
     /// Commands by [`DownCommand::index`].
-    pub commands: [u32; DownCommand::COUNT],
+    pub commands: [u64; DownCommand::COUNT],
     /// Commands that the bridge sent of its own: the attach script, and sense after a failure.
-    pub own: u32,
+    pub own: u64,
     /// Command wrappers, or card command frames.
-    pub wrappers: u32,
+    pub wrappers: u64,
     /// Bytes given to the bulk-OUT endpoint, or driven on a card's MOSI line as command frames.
     pub bytes: u64,
     /// Control requests, or zero.
@@ -215,9 +215,9 @@ pub struct Emitted {
     /// Recoveries by bulk-only reset, port reset or card re-initialisation.
     pub recoveries: u32,
     /// Commands to a card by their index.
-    pub card: [u32; 64],
+    pub card: [u64; 64],
     /// Application commands to a card by their index.
-    pub card_application: [u32; 64],
+    pub card_application: [u64; 64],
 }
 
 /// What the commands of a drive are called in a statement, by [`DownCommand::index`]: layer, code, and service action, page or
@@ -257,10 +257,10 @@ const NAMED: [(Layer, u8, u16); DownCommand::COUNT] = [
 impl Emitted {
     /// Calls `visit` for each command that was sent, with its count now and that in `before`.
     pub fn rows(&self, before: &Self, visit: &mut dyn FnMut(&Emission)) {
-        let mut put = |layer, code, sub, count: u32, at_start: u32| {
+        let mut put = |layer, code, sub, count, at_start| {
             if count > 0 {
                 let command = Command { layer, code, sub };
-                visit(&Emission { command, count: count.into(), at_start: at_start.into() });
+                visit(&Emission { command, count, at_start });
             }
         };
         let is_card = self.card.iter().any(|count| *count > 0);

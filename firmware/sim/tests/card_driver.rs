@@ -162,16 +162,24 @@ fn data_in_line_carries_frames_and_idle_bytes_only() {
         rig.test_unit_ready();
         let frames = frames(&rig.model.recorded());
         let emitted = *rig.card.emitted();
-        assert_eq!(u32::try_from(frames.len()), Ok(emitted.wrappers));
-        assert_eq!(emitted.bytes, u64::from(emitted.wrappers) * 6);
+        assert_eq!(u64::try_from(frames.len()), Ok(emitted.wrappers));
+        assert_eq!(emitted.bytes, emitted.wrappers * 6);
         let counts = rig.model.counts();
         for index in PLAIN {
             // The probe, which was refused by its CRC.
-            let refused = u32::from(index == 58);
-            assert_eq!(emitted.card[index], counts.commands[index] + refused, "CMD{index}");
+            let refused = u64::from(index == 58);
+            assert_eq!(
+                emitted.card[index],
+                u64::from(counts.commands[index]) + refused,
+                "CMD{index}"
+            );
         }
         for index in APPLICATION {
-            assert_eq!(emitted.card_application[index], counts.applications[index], "ACMD{index}");
+            assert_eq!(
+                emitted.card_application[index],
+                u64::from(counts.applications[index]),
+                "ACMD{index}"
+            );
         }
         assert_only_reads(&counts);
     }

@@ -151,7 +151,7 @@ fn damaged_stop_and_status_commands_are_sent_again() {
             rig.attach();
             assert_eq!(rig.read(1, 2).status, Status::Good);
             let index = usize::from(first & 0x3F);
-            let script = u32::from(first == 0x4D);
+            let script = u64::from(first == 0x4D);
             if byte > u64::try_from(frame).expect("small") {
                 assert_eq!(rig.card.emitted().card[index], 2 + script, "{first:02x} {byte}");
             }

@@ -41,7 +41,7 @@ fn d_01_no_unsolicited_commands() {
     read10(&mut host, 0, 64);
     read10(&mut host, 64, 64);
     let statement = verified(&mut host, Ending::Final);
-    let own = u64::from(host.device().core().drive().emitted().own);
+    let own = host.device().core().drive().emitted().own;
     assert_eq!(statement.originated.total, own);
     let all = controller(&host).bulk_out().len() as u64;
     assert_eq!(own, all - 2, "all but the two READs");

@@ -591,7 +591,7 @@ impl Slot {
         // A card gets frames, not wrappers.
         assert_eq!((statement.emitted.cbws, statement.emitted.bulk_out_bytes), (0, 0));
         let emitted = self.host.device().core().drive().emitted();
-        let frames: u32 = emitted.card.iter().chain(&emitted.card_application).sum();
+        let frames: u64 = emitted.card.iter().chain(&emitted.card_application).sum();
         let listed: u64 = statement.emitted.commands.first.iter().map(|row| row.count).sum();
         assert_eq!(listed, u64::from(frames));
         assert_eq!(emitted.wrappers, frames);

@@ -126,7 +126,8 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         }
         let next = self.session.log.size();
         let oldest = self.session.ring.oldest(next);
-        let seq = resolve_seq(first, oldest, next)?;
+        // What was dropped cannot be given: the answer begins with the oldest entry there is, and says so.
+        let seq = resolve_seq(first, oldest, next).unwrap_or(oldest);
         self.session.ring.release(seq);
         let room = usize::from(room.min(ANSWER)).min(out.len());
         let lost = u32::try_from(self.session.ring.lost()).unwrap_or(u32::MAX);

@@ -116,7 +116,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
             },
             drive: identity.claim(report),
             originated: Originated {
-                total: emitted.own.saturating_sub(report.own_before).into(),
+                total: emitted.own.saturating_sub(report.own_before),
                 steps: List::slice(&report.steps),
                 not_run: List::slice(&report.not_run),
             },
@@ -126,7 +126,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
                 rows: List::source(&rows),
             },
             emitted: EmittedClaim {
-                cbws: Sent::on_bulk_out(report, emitted.wrappers.into()),
+                cbws: Sent::on_bulk_out(report, emitted.wrappers),
                 bulk_out_bytes: Sent::on_bulk_out(report, emitted.bytes),
                 commands: List::source(&sent),
             },

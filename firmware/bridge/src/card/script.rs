@@ -145,12 +145,12 @@ pub(super) struct Script {
     scr: Option<[u8; 8]>,
     status: Option<[u8; 64]>,
     steps: Vec<Step, STEPS>,
-    own_before: u32,
+    own_before: u64,
 }
 
 impl Script {
     /// A script before its first step, `own_before` commands of the bridge's own after power-up.
-    pub(super) fn new(own_before: u32) -> Self {
+    pub(super) fn new(own_before: u64) -> Self {
         Self {
             own_before,
             stage: Stage::Reset(0),

@@ -364,7 +364,8 @@ impl<H: HostController> UsbDrive<H> {
         match begun {
             Some(running) => {
                 self.wire.count_own();
-                let watched = self.compared.is_some() && self.watches_medium;
+                let compares = self.compared.is_some() && self.watches_medium;
+                let watched = compares || self.report.capture.is_removable();
                 self.state = State::Script(Some(running.watching_medium(watched)));
             }
             None => self.refuse(Refused::Enumeration, port),

@@ -17,7 +17,10 @@ use crate::{
     drive::{Fault, Refused, Report, Status},
 };
 
-use super::{command::Ended, steps};
+use super::{
+    command::{Ended, Notice},
+    steps,
+};
 
 /// How long TEST UNIT READY is repeated.
 const READY_LIMIT: Micros = 30_000_000;
@@ -396,7 +399,8 @@ impl Script {
             Status::Check(sense) => Answer::Sense(sense),
             Status::Fault(fault) => Answer::Fault(fault),
         };
-        let repeated = self.repeats(report, &answer) || self.is_sent_again(&answer);
+        let is_unheard = ended.notice == Notice::Unheard;
+        let repeated = self.repeats(report, &answer, is_unheard) || self.is_sent_again(&answer);
         self.after_reset |= ended.recovered;
         !repeated && self.take_answer(report, &answer, now)
     }
@@ -412,17 +416,19 @@ impl Script {
         failed && self.stage.is_essential() && !core::mem::replace(&mut self.again, true)
     }
 
-    /// A unit attention of a reset of our own is asked away by the same step again; a medium change begins the script anew. While the unit
-    /// is not known to be ready, TEST UNIT READY is repeated anyway.
-    fn repeats(&mut self, report: &mut Report, answer: &Answer<'_>) -> bool {
-        let looped = matches!(self.stage, Stage::Ready | Stage::Start);
-        let Some(code) = answer.code().filter(|_| !looped) else { return false };
-        if (code.key, code.asc) == (POWER_ON.key, POWER_ON.asc) && self.after_reset {
+    /// A unit attention of a reset of our own is asked away by the same step again; a medium change begins the script anew, also one that
+    /// may have been told in words that were lost. While the unit is not known to be ready, TEST UNIT READY is repeated anyway.
+    fn repeats(&mut self, report: &mut Report, answer: &Answer<'_>, is_unheard: bool) -> bool {
+        if matches!(self.stage, Stage::Ready | Stage::Start) {
+            return false;
+        }
+        let says =
+            |code: Code| answer.code().is_some_and(|it| (it.key, it.asc) == (code.key, code.asc));
+        if says(POWER_ON) && self.after_reset {
             self.after_reset = false;
             return true;
         }
-        let changed = (code.key, code.asc) == (MEDIUM_CHANGED.key, MEDIUM_CHANGED.asc);
-        if changed && self.restarts < RESTARTS {
+        if (says(MEDIUM_CHANGED) || is_unheard) && self.restarts < RESTARTS {
             self.restarts = self.restarts.saturating_add(1);
             report.steps.truncate(self.kept_steps);
             report.not_run.clear();

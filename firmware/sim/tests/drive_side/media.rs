@@ -6,6 +6,7 @@ use wb_bridge::{
 };
 use wb_policy::{down::DownCommand, sense::Sense};
 use wb_sim::{
+    controller::Injected,
     drive::{BadBlocks, BadKind, Base, DriveConfig, Readiness},
     usb::UsbOptions,
 };
@@ -222,6 +223,36 @@ fn a_medium_exchanged_during_the_script_is_captured_whole() {
         }
         assert_eq!(rig.capture().geometry.map(|geometry| geometry.blocks), Some(1000), "at {at}");
         rig.assert_clean();
+    }
+}
+
+/// The same while the drive's answers get lost: its word of the exchange may be among them.
+#[test]
+fn a_medium_exchanged_during_the_script_is_noticed_although_an_answer_is_lost() {
+    let removable = || DriveConfig { removable: true, ..DriveConfig::default() };
+    let mut clean = Rig::of(removable());
+    let mut polls = 1;
+    while clean.step().is_none() {
+        polls += 1;
+    }
+    for kind in [Injected::AnswerLost, Injected::Babble] {
+        for (at, offset) in (0..polls).flat_map(|at| (0..8).map(move |offset| (at, offset))) {
+            let mut rig = Rig::of(removable());
+            if (0..at).any(|_| rig.step().is_some()) {
+                continue;
+            }
+            rig.model().exchange_medium(DriveConfig { blocks: 1000, ..removable() });
+            let lost = rig.side.host().transfers() + offset;
+            rig.side.host_mut().inject(lost, kind);
+            rig.event(40 * SECOND);
+            for _ in 0..3 {
+                rig.run(DownCommand::TestUnitReady);
+                rig.event(SECOND);
+            }
+            let blocks = rig.capture().geometry.map(|geometry| geometry.blocks);
+            assert_eq!(blocks, Some(1000), "{kind:?} at {at}, {offset} later");
+            rig.assert_clean();
+        }
     }
 }
 

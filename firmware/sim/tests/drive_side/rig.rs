@@ -161,8 +161,8 @@ impl<D: UsbDevice> Rig<D> {
         let wrappers = host.bulk_out().len();
         let emitted = self.side.emitted();
         assert_eq!(usize::try_from(emitted.wrappers).expect("fits"), wrappers);
-        assert_eq!(emitted.bytes, 31 * u64::from(emitted.wrappers));
-        assert_eq!(emitted.commands.iter().sum::<u32>(), emitted.wrappers);
+        assert_eq!(emitted.bytes, 31 * emitted.wrappers);
+        assert_eq!(emitted.commands.iter().sum::<u64>(), emitted.wrappers);
         let controls = self.side.host().requests().len();
         assert_eq!(usize::try_from(emitted.controls).expect("fits"), controls);
     }

@@ -1,5 +1,7 @@
+//! The digest log at its edges (published requirements, sections 4.4 and 5.2): when bytes are hashed, and what LEAVES gives when entries were dropped.
+//!
 //! An engine that hashes beside the processor (the RT1062's DCP) reads a slot while that slot leaves, so the drive must not fill it before the engine
-//! is done, and what never left must not be in the log (published requirements, section 4.4).
+//! is done, and what never left must not be in the log.
 //!
 //! The engine here keeps account of the memory it was given until it is told to settle; the drive looks at that account before it fills a slot.
 
@@ -12,6 +14,7 @@ use wb_attest::{
     Digest,
     digest::{Engine, HashEngine, Slot as HashSlot, Software},
     interface::{Leaves, Request},
+    log::Entry,
     sha256,
     statement::{Bounds, Protection},
 };
@@ -32,6 +35,8 @@ use wb_policy::{
 const SLOT: usize = 64 << 10;
 const MIB: usize = 1 << 20;
 const PACKET: usize = 512;
+/// Log entries that wait for the host.
+const RING: usize = 64;
 
 /// Memory that the engine may still be reading: addresses.
 type Account = Rc<RefCell<Vec<Range<usize>>>>;
@@ -207,7 +212,7 @@ fn report() -> Report {
 }
 
 struct Rig {
-    bridge: Bridge<'static, Disk, Beside, 64>,
+    bridge: Bridge<'static, Disk, Beside, RING>,
     endpoint: Endpoint,
     reading: Account,
     pieces: Rc<RefCell<Vec<usize>>>,
@@ -286,12 +291,18 @@ impl Rig {
         self.endpoint.left.clone()
     }
 
-    fn entries(&mut self) -> Vec<(u64, Digest)> {
-        let setup = Request::Leaves { first: 0, room: 4096 }.setup().unwrap();
+    /// Number of the first entry in the answer, entries lost so far, numbers of the entries.
+    fn leaves(&mut self, first: u16) -> (u64, u32, Vec<Entry>) {
+        let setup = Request::Leaves { first, room: 4096 }.setup().unwrap();
         let mut out = [0; 4096];
         let length = self.bridge.control_in(&setup, &mut out).unwrap();
         let leaves = Leaves::parse(&out[..length]).unwrap();
-        leaves.entries().map(|entry| (entry.chunk, entry.digest)).collect()
+        (leaves.first, leaves.lost, leaves.entries().collect())
+    }
+
+    fn entries(&mut self) -> Vec<(u64, Digest)> {
+        let (_, _, entries) = self.leaves(0);
+        entries.iter().map(|entry| (entry.chunk, entry.digest)).collect()
     }
 }
 
@@ -344,4 +355,22 @@ fn a_slot_that_was_leaving_at_start_is_not_hashed() {
     assert_eq!(rig.entries(), []);
     rig.read(0, 2048);
     assert_eq!(rig.entries(), [(0, chunk(0))]);
+}
+
+/// 4.4, 5.2: a host that comes late gets what is still there, and is told how much is not.
+#[test]
+fn a_host_that_comes_late_gets_the_oldest_entry_there_is() {
+    let mut rig = Rig::new();
+    for _ in 0..RING + 6 {
+        rig.read(0, 2048);
+    }
+    for first in [0, 3, 5] {
+        let (number, lost, entries) = rig.leaves(first);
+        assert_eq!((number, lost, entries.len()), (6, 6, 3), "{first}");
+        assert!(entries.iter().zip(6..).all(|(entry, seq)| entry.seq == seq));
+    }
+    let (number, _, entries) = rig.leaves(RING as u16 + 5);
+    assert_eq!((number, entries.len()), (RING as u64 + 5, 1));
+    let (number, lost, entries) = rig.leaves(RING as u16 + 6);
+    assert_eq!((number, lost, entries.len()), (RING as u64 + 6, 6, 0));
 }
