@@ -15,6 +15,8 @@ const CYCLE = 8;
 const BURST = 16;
 const PINS = { green: 25, outer: 14, red: 15 };
 const STRAP = 2;
+const SELECT = 17;
+const LEVELS = ['low', 'high'];
 /** Changes of the lights that are kept. */
 const CHANGES = 4000;
 
@@ -176,15 +178,16 @@ export class Board {
       watchdog_restarts: this.watchdogRestarts,
       scratch: [...this.mcu.peripherals[0x40058].scratchData],
       lowest_stack: this.lowestStack,
-      stack_limit: this.elf.address('__sheap') ?? RAM,
+      stack_limit: this.elf.address('_stack_end') ?? RAM,
       stack_top: this.elf.address('_stack_start') ?? RAM,
       sequence_errors: this.usb.sequenceErrors,
       usb_packets: this.usb.packets,
+      late_packets: this.usb.latePackets,
       pc: this.mcu.core.PC,
       panic: this.panic(),
       lights: this.levels,
       rom: this.rom && { lookups: [...this.rom.lookups].sort(), writes: this.rom.writes, mistakes: this.rom.mistakes },
-      slot: { carried: this.slot.carried, clock: this.mcu.spi[0].clockFrequency },
+      slot: { carried: this.slot.carried, clock: this.mcu.spi[0].clockFrequency, select: LEVELS[this.mcu.gpio[SELECT].value] ?? 'open' },
       card: this.slot.card && { ...this.slot.card.counts, digest: this.slot.card.digest() },
       warnings: this.warnings,
     };

@@ -2,7 +2,7 @@
 //
 // The emulator's own model takes an armed IN buffer at once, drops AVAILABLE of an armed OUT buffer, and knows no data toggles. Here a
 // buffer waits until the host asks, as in silicon: NAK, STALL, and a packet with the wrong toggle are what they are on a wire.
-// Facts: RP2040 datasheet, 4.1.2 (buffer control, endpoint control, EP_STALL_ARM); USB 2.0, 8.6 (data toggles).
+// Facts: RP2040 datasheet, 4.1.2 (buffer control, endpoint control, EP_STALL_ARM, frames) and erratum RP2040-E15; USB 2.0, 8.6 (data toggles).
 const AVAILABLE = 1 << 10;
 const STALL = 1 << 11;
 const DATA1 = 1 << 13;
@@ -10,11 +10,24 @@ const FULL = 1 << 15;
 const LENGTH = 0x3ff;
 const ENABLED = 1 << 31;
 const BUS_RESET = 1 << 19;
+const CONNECTED = 1 << 16;
 const LINE_STATE = 3 << 2;
 const LINE_J = 1 << 2;
 const PULL_UP = 1 << 16;
 const CONTROLLER_ON = 1;
 const RESET_OF_USB = 1 << 24;
+const SOF_RD = 0x48;
+const INTR = 0x8c;
+const DEV_SOF = 1 << 17;
+/** Buffer controls of the IN endpoints besides 0. */
+const BUFFERS = [0x88, 0xf8];
+
+/** A frame of a host whose clock is 500 ppm slow. */
+const FRAME_US = 1_000.5;
+/** Part of a frame in which no bulk-IN packet may be handed over (RP2040-E15). */
+const LATE_US = [800, 998];
+/** Time for which a request that is given up has been on the bus. */
+const GIVEN_UP_US = 2_000;
 
 /** Duration of a bus reset, and of the recovery after it (USB 2.0, 7.1.7.5). */
 const RESET_US = 10_000;
@@ -37,12 +50,60 @@ export class UsbHost {
     const { mcu } = this.board;
     this.usb = mcu.usbCtrl;
     this.ram = mcu.usbDPRAMView;
-    this.usb.DPRAMUpdated = () => {};
+    this.usb.DPRAMUpdated = (offset, value) => this.bufferWritten(offset, value);
+    this.framesFrom = null;
+    this.frameTold = 0;
+    this.armed = new Set();
+    this.latePackets = 0;
+    this.isDeaf = false;
+    this.watchRegisters();
     this.usb.onResetReceived = () => (this.resets += 1);
     this.resets = 0;
     this.sequenceErrors = 0;
     this.address = 0;
     this.forgetToggles();
+  }
+
+  /** Frames, and what the loss of the pull-up does to the lines, as the device's registers show them. */
+  watchRegisters() {
+    const { usb } = this;
+    const read = usb.readUint32.bind(usb);
+    usb.readUint32 = (offset) => {
+      if (offset === SOF_RD) this.frameTold = this.frame;
+      const value = offset === SOF_RD ? this.frame & 0x7ff : read(offset);
+      return offset === INTR && this.frame !== this.frameTold ? value | DEV_SOF : value;
+    };
+    const control = usb.handleSieCtrlWrite.bind(usb);
+    usb.handleSieCtrlWrite = (value) => {
+      const was = usb.sieCtrl & PULL_UP;
+      control(value);
+      if (was && !(value & PULL_UP)) this.drop();
+      if (!was && value & PULL_UP) usb.sieStatus = (usb.sieStatus & ~LINE_STATE) | LINE_J;
+    };
+  }
+
+  /** Without the pull-up both lines are low, which the controller takes for a reset of the bus. */
+  drop() {
+    this.framesFrom = null;
+    this.usb.sieStatus = (this.usb.sieStatus & ~(LINE_STATE | CONNECTED)) | BUS_RESET;
+    this.usb.sieStatusUpdated();
+  }
+
+  /** Number of the frame; it stands still while there are none. */
+  get frame() {
+    return this.framesFrom === null ? this.frameTold : 1 + Math.floor((this.board.us - this.framesFrom) / FRAME_US);
+  }
+
+  /** Counts bulk-IN packets that are handed over too late in a frame. */
+  bufferWritten(offset, value) {
+    if (offset < BUFFERS[0] || offset > BUFFERS[1] || offset & 4) return;
+    const isArmed = !!(value & AVAILABLE);
+    if (isArmed && !this.armed.has(offset) && this.framesFrom !== null) {
+      const at = (this.board.us - this.framesFrom) % FRAME_US;
+      if (at >= LATE_US[0] && at < LATE_US[1]) this.latePackets += 1;
+    }
+    if (isArmed) this.armed.add(offset);
+    else this.armed.delete(offset);
   }
 
   forgetToggles() {
@@ -101,7 +162,8 @@ export class UsbHost {
       const data = this.board.mcu.usbDPRAM.slice(start, start + length);
       this.elapse(length);
       this.ram.setUint32(at, this.ram.getUint32(at, true) & ~(AVAILABLE | FULL), true);
-      this.usb.indicateBufferReady(endpoint, false);
+      this.armed.delete(at);
+      if (!this.isDeaf) this.usb.indicateBufferReady(endpoint, false);
       const toggle = control & DATA1 ? 1 : 0;
       if (toggle === this.toggleIn[endpoint]) {
         this.toggleIn[endpoint] ^= 1;
@@ -136,10 +198,13 @@ export class UsbHost {
     if (!this.attached && !this.board.run(1_000_000, () => this.attached)) return false;
     const { usb } = this;
     const before = this.resets;
+    this.framesFrom = null;
     usb.sieStatus = (usb.sieStatus & ~LINE_STATE) | BUS_RESET;
     usb.sieStatusUpdated();
     this.board.run(RESET_US);
     usb.sieStatus = (usb.sieStatus & ~LINE_STATE) | LINE_J;
+    this.frameTold = 0;
+    this.framesFrom = this.board.us;
     const seen = this.board.run(RECOVERY_US, () => this.resets > before);
     this.board.run(RECOVERY_US / 10);
     this.forgetToggles();
@@ -147,8 +212,9 @@ export class UsbHost {
     return seen;
   }
 
-  /** A control transfer: the data of an IN request, empty for an OUT request, or the handshake that ended it. */
-  request(setup, data) {
+  /** A control transfer: the data of an IN request, empty for an OUT request, or the handshake that ended it. One that is given up ends with its
+   *  first packet. */
+  request(setup, data, isGivenUp = false) {
     const [kind, code, value, , index] = setup;
     const length = setup[6] | (setup[7] << 8);
     if (!this.attached) return 'gone';
@@ -158,6 +224,10 @@ export class UsbHost {
     this.elapse(8);
     this.toggleIn[0] = 1;
     this.toggleOut[0] = 1;
+    if (isGivenUp) {
+      this.board.run(GIVEN_UP_US);
+      return 'given up';
+    }
     const answer = kind & 0x80 && length > 0 ? this.requestIn(length) : this.requestOut(data ?? new Uint8Array(0));
     if (typeof answer === 'string') return answer;
     if (kind === 0x00 && code === 5) {
@@ -189,6 +259,8 @@ export class UsbHost {
     }
     this.toggleIn[0] = 1;
     const status = this.packetIn(0, CONTROL_US);
+    // What is left of an answer that nobody fetched is no status.
+    if (status.length > 0 && typeof status !== 'string') return 'babble';
     return typeof status === 'string' ? status : new Uint8Array(0);
   }
 

@@ -50,8 +50,8 @@ const commands = {
     return { answered: board.usb.reset() };
   },
 
-  control({ setup, data }) {
-    const answer = board.usb.request(bytes(setup), bytes(data));
+  control({ setup, data, given_up }) {
+    const answer = board.usb.request(bytes(setup), bytes(data), given_up);
     return typeof answer === 'string' ? { end: answer } : { end: 'ack', data: hex(answer) };
   },
 
@@ -75,6 +75,12 @@ const commands = {
     const { slot } = board;
     slot.flips = new Map(Object.entries(masks).map(([at, mask]) => [slot.carried + Number(at), mask]));
     return { carried: slot.carried };
+  },
+
+  /** Whether the controller keeps it to itself that an IN packet has left. */
+  deaf({ on }) {
+    board.usb.isDeaf = on;
+    return {};
   },
 
   oscillator({ stuck }) {

@@ -342,6 +342,7 @@ phase_tools() {
     prog sg_write_buffer sg_write_buffer --mode=dmc_save --in=$W --length=512 "$n"
     prog sg_reassign sg_reassign --address=8 "$n"
     prog sg_wr_mode sg_wr_mode --page=8 --contents=08,12,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00 --save "$n"
+    prog sg_wr_mode_current sg_wr_mode --page=8 --contents=08,12,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00,00 "$n"
     prog sg_persist sg_persist --out --register --param-sark=1122 "$n"
     prog sg_senddiag sg_senddiag --test "$n"
     prog sg_ident sh -c "echo attack | sg_ident --set $n"
@@ -351,7 +352,8 @@ phase_tools() {
     prog sg_zone_finish sg_zone --finish --zone=0 "$n"
     prog sg_reset_wp sg_reset_wp --zone=0 "$n"
     prog sg_logs_reset sg_logs --reset "$n"
-    prog sg_format sg_format --format --quick --early "$n"
+    # Its own choice is page 1, without which it gives up.
+    prog sg_format sg_format --format --quick --early --mode=8 "$n"
     prog sg_sanitize_block sg_sanitize --block --quick --early "$n"
     prog sg_sanitize_overwrite sg_sanitize --overwrite --zero --quick --early "$n"
     prog sg_start_stop sg_start --stop "$n"
@@ -450,9 +452,12 @@ forced_commands() {
         prog "forced_discard_$mode" blkdiscard -f -o 1048576 -l 65536 "/dev/$DISK"
     done
     echo 2048 >"$disk/max_write_same_blocks" 2>/dev/null
-    for mode in writesame writesame_16_unmap; do
+    echo writesame >"$disk/zeroing_mode" 2>/dev/null
+    prog forced_zero_writesame blkdiscard -f -z -o 1048576 -l 65536 "/dev/$DISK"
+    # blkdiscard wants its zeros written; a hole may be unmapped.
+    for mode in writesame_16_unmap writesame_10_unmap; do
         echo $mode >"$disk/zeroing_mode" 2>/dev/null
-        prog "forced_zero_$mode" blkdiscard -f -z -o 1048576 -l 65536 "/dev/$DISK"
+        prog "forced_zero_$mode" fallocate --punch-hole -o 1048576 -l 65536 "/dev/$DISK"
     done
     for type in 'write through' 'write back'; do
         prog "forced_cache_type_$(echo "$type" | tr ' ' _)" sh -c "echo '$type' >$disk/cache_type"
@@ -463,6 +468,8 @@ phase_forced() {
     p=forced
     rebind || return
     system
+    # The kernel asks the disk before it lets this one go.
+    prog forced_hdparm_trim hdparm --please-destroy-my-drive --trim-sector-ranges 8:8 "/dev/$DISK"
     forced_commands
 }
 

@@ -59,8 +59,9 @@ print_disk() {
         "rev=\"$(quoted <"$s/device/rev")\" sectors=$(cat "$s/size") block=$(block_size) ro=$(cat "$s/ro") ms=$(now)"
 }
 
-# A command that hangs is ended after this many seconds: it may not hold up the others.
-HANG=12
+# A command that hangs is ended after this many seconds: it may not hold up the others. The kernel gives up before that.
+HANG=30
+PATIENCE=20
 
 # The lower half of a byte in hexadecimal: the sense key.
 nibble() { printf %x $((0x$1 & 15)); }
@@ -125,10 +126,12 @@ send() {
     UA=0
     while :; do
         rm -f /tmp/in && : >/tmp/in
-        timeout -k 1 $HANG sg_raw --cmdset=1 -v -t 6 "$@" >/tmp/raw 2>&1
+        timeout -k 1 $HANG sg_raw --cmdset=1 -v -t $PATIENCE "$@" >/tmp/raw 2>&1
         EXIT=$?
         read_status /tmp/raw
         case $EXIT in 124 | 137 | 143) STATUS=timeout && return ;; esac
+        # sg_raw speaks of a good status where the transport failed and there is none.
+        case $STATUS/$EXIT in good/0) ;; good/*) STATUS=none ;; esac
         # A reset before makes the next command end with a unit attention, which says nothing of the command itself.
         case $SENSE in 6/*) ;; *) return ;; esac
         UA=$((UA + 1))
@@ -156,14 +159,29 @@ raw() {
         "ua=$UA ms=$(($(now) - t0)) cdb=$(echo "$@" | tr -d ' ')$got"
 }
 
-# Runs a program: CHECK name= kind=prog status=ok|failed|timeout exit= ms= out="last lines"; its output is in /tmp/prog.
+# A number as N big-endian bytes in hexadecimal words.
+be() { printf "%0$(($2 * 2))x" "$1" | sed 's/../& /g'; }
+
+# Sets MARK to a new number and writes it where the judge of the link sees it, between the commands: a READ(10) of no blocks at that
+# address, which moves no data.
+mark() {
+    MARK=$(($(cat /tmp/mark 2>/dev/null || echo 0) + 1))
+    echo $MARK >/tmp/mark
+    # shellcheck disable=SC2046
+    timeout -k 1 $HANG sg_raw --cmdset=1 -t $PATIENCE "/dev/$SG" 28 00 $(be $MARK 4) 00 00 00 00 >/dev/null 2>&1
+}
+
+# Runs a program: CHECK name= kind=prog status=ok|failed|timeout exit= ms= mark= out="last lines"; its output is in /tmp/prog. What it sent
+# lies between two marks on the link: the number given and the next.
 prog() {
-    name=$1 t0=$(now)
+    name=$1
     shift
     if late; then
         echo "CHECK name=$name kind=prog status=skipped"
         return 99
     fi
+    mark
+    begun=$MARK t0=$(now)
     # Where busybox has a command of the same name, its shell would prefer that.
     if [ -x "/usr/bin/$1" ]; then
         program=/usr/bin/$1
@@ -171,13 +189,14 @@ prog() {
         set -- "$program" "$@"
     fi
     timeout -k 1 $HANG "$@" >/tmp/prog 2>&1 </dev/null
-    EXIT=$?
+    EXIT=$? took=$(($(now) - t0))
+    mark
     case $EXIT in
     0) STATUS=ok ;;
     124 | 137 | 143) STATUS=timeout ;;
     *) STATUS=failed ;;
     esac
-    echo "CHECK name=$name kind=prog status=$STATUS exit=$EXIT ms=$(($(now) - t0)) out=\"$(grep . /tmp/prog | tail -n 3 | quoted 160)\""
+    echo "CHECK name=$name kind=prog status=$STATUS exit=$EXIT ms=$took mark=$begun out=\"$(grep . /tmp/prog | tail -n 3 | quoted 160)\""
     return $EXIT
 }
 
@@ -198,9 +217,6 @@ block_count() { echo $(($(cat "/sys/block/$DISK/size") * 512 / $(block_size))); 
 
 # The SHA-256 of what the last command through the sg node brought.
 sha_in() { sha256sum </tmp/in 2>/dev/null | cut -d' ' -f1; }
-
-# A number as N big-endian bytes in hexadecimal words.
-be() { printf "%0$(($2 * 2))x" "$1" | sed 's/../& /g'; }
 
 # What the kernel said since the last time, of disks, USB and file systems.
 kernel_said() {

@@ -32,8 +32,11 @@ PROGRAMS=(
     timeout:coreutils
 )
 # Besides every sg_* program.
-COPIED=(dd timeout mkfs.ext4 e2fsck dumpe2fs blkdiscard blockdev wipefs sfdisk mount umount hdparm)
-SCRIPTS=(init lib.sh identity.sh read.sh attack.sh)
+COPIED=(dd timeout mkfs.ext4 e2fsck dumpe2fs blkdiscard blockdev fallocate wipefs sfdisk mount umount hdparm)
+SCRIPTS=(init lib.sh identity.sh read.sh attack.sh bridge.sh)
+
+# shellcheck source=copy.sh
+. "$here/copy.sh"
 
 say() { printf 'guest: %s\n' "$*"; }
 
@@ -125,21 +128,8 @@ sg_programs() { dpkg-query -L sg3-utils | grep -E '/s?bin/sg_[a-z0-9_]+$'; }
 # The kernel, these scripts, and the packages whose programs go in.
 new_stamp() {
     cat "$dest/kernel/version"
-    (cd "$here" && sha256sum prepare.sh "${SCRIPTS[@]}")
+    (cd "$here" && sha256sum prepare.sh copy.sh "${SCRIPTS[@]}")
     dpkg-query -W busybox-static sg3-utils hdparm e2fsprogs util-linux coreutils libc6
-}
-
-# Copies programs with the libraries that their loader would take, links followed.
-copy_programs() {
-    local root=$1 file
-    shift
-    for file in "$@"; do
-        cp -L "$file" "$root/usr/bin/"
-        ldd "$file" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^\t*\(\/[^ ]*\) .*/\1/p'
-    done | sort -u | while read -r file; do
-        mkdir -p "$root$(dirname "$file")"
-        cp -L "$file" "$root$file"
-    done
 }
 
 build_initramfs() {
@@ -153,9 +143,7 @@ build_initramfs() {
     : >"$root/etc/mtab"
     cp "$dest"/kernel/modules/* "$root/modules/"
     for name in "${SCRIPTS[@]}"; do install -m 755 "$here/$name" "$root/$name"; done
-    # The owner and the times would make every build differ.
-    find "$root" -exec touch -hd @0 {} +
-    (cd "$root" && find . | sort | busybox cpio -o -H newc 2>/dev/null) | gzip -n >"$dest/initramfs.gz.new"
+    archive "$root" | gzip -n >"$dest/initramfs.gz.new"
     mv "$dest/initramfs.gz.new" "$dest/initramfs.gz"
     ln -sfn kernel/vmlinuz "$dest/vmlinuz"
     rm -rf "$root"

@@ -2,7 +2,8 @@
 # shellcheck shell=dash source=lib.sh
 # Reads, and says what was read by its SHA-256; looks for sectors that cannot be read.
 #
-#   daleel.read_mib=N      the first N MiB, by dd, direct and through the cache (default 16; no more than there are)
+#   daleel.read_mib=N      the first N MiB, by dd, direct (default 16; no more than there are)
+#   daleel.buffered_mib=N  the first N MiB, by dd, through the cache (default: as read_mib)
 #   daleel.sg_mib=N        the first N MiB by READ(6), (10), (12) and (16) (default 1)
 #   daleel.sweep=LBA,...   block for block around these, and one READ over each (default: none)
 #   daleel.span=N          so many blocks on either side (default 8)
@@ -90,7 +91,7 @@ swept() {
 # MEDIUM ERROR with the failing LBA it takes the blocks before and after it, and zeros for that one block.
 go_on() {
     count=$(($2 - $1 + 1))
-    timeout -k 1 $HANG sg_dd if="$node" of=- bs="$B" bpt=$count skip="$1" count=$count coe=1 >/tmp/in 2>/tmp/err
+    timeout -k 1 12 sg_dd if="$node" of=- bs="$B" bpt=$count skip="$1" count=$count coe=1 >/tmp/in 2>/tmp/err
     EXIT=$?
     echo "COE lba=$1 blocks=$count bytes=$(received) sha256=$(sha_in) exit=$EXIT out=\"$(quoted 200 </tmp/err)\""
 }
@@ -110,7 +111,7 @@ READ_LIMIT=$(($(word limit 400) / 2))
 mib=$(within "$(word read_mib 16)")
 digest dd_direct /usr/bin/dd "if=/dev/$DISK" bs=1M count="$mib" iflag=direct
 echo 3 >/proc/sys/vm/drop_caches
-digest dd_buffered /usr/bin/dd "if=/dev/$DISK" bs=1M count="$mib"
+digest dd_buffered /usr/bin/dd "if=/dev/$DISK" bs=1M count="$(within "$(word buffered_mib "$mib")")"
 
 blocks=$(($(within "$(word sg_mib 1)") * 1048576 / B))
 for size in 6 10 12 16; do

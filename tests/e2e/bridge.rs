@@ -17,7 +17,7 @@ use crate::{
 const MEGABYTE: u16 = 2048;
 
 /// Evidence of a session over two megabytes, in `bridge`; the key beside it.
-fn evidence(folder: &Path) {
+pub fn evidence(folder: &Path) {
     let mut link = Link::new(SimPort::usual().unwrap());
     let out = folder.join("bridge");
     Session::start(&mut link, &out, [0x11; 32], false).unwrap();
@@ -29,6 +29,22 @@ fn evidence(folder: &Path) {
     session.statement(Ending::Checkpoint, [0x22; 32]).unwrap();
     session.statement(Ending::Final, [0x33; 32]).unwrap();
     fs::copy(out.join("key.pem"), folder.join("key.pem")).unwrap();
+}
+
+/// Begins as the boot ROM of an RP2040 wants it: 252 bytes and their CRC.
+pub fn pico_firmware() -> Vec<u8> {
+    let mut bytes = vec![0x5A; 1000];
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_MPEG_2).checksum(&bytes[..252]);
+    bytes[252..256].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// Begins as the boot ROM of an i.MX RT1060 wants it: a configuration block, and an image vector table.
+pub fn teensy_firmware() -> Vec<u8> {
+    let mut bytes = vec![0x5A; 5000];
+    bytes[..4].copy_from_slice(b"FCFB");
+    bytes[0x1000..0x1004].copy_from_slice(&[0xD1, 0, 0x20, 0x40]);
+    bytes
 }
 
 const VERIFY: [&str; 5] = ["bridge", "verify", "bridge", "--key", "key.pem"];
@@ -96,11 +112,20 @@ fn errors() {
     let folder = tempfile::tempdir().unwrap();
     evidence(folder.path());
     let path = folder.path();
-    fs::write(path.join("fw.bin"), [0x5A; 1000]).unwrap();
+    fs::write(path.join("fw.bin"), teensy_firmware()).unwrap();
+    fs::write(path.join("evk.bin"), [&teensy_firmware()[..], b"mimxrt1060-evk"].concat()).unwrap();
+    fs::write(path.join("noise.bin"), [0x5A; 5000]).unwrap();
     fs::write(path.join("noise.pem"), "no key").unwrap();
     fs::write(path.join("fw.hex"), "mine").unwrap();
     fs::create_dir(path.join("empty")).unwrap();
-    let cases: [(&str, &[&str], i32); 9] = [
+    let cases: [(&str, &[&str], i32); 12] = [
+        ("noise", &["bridge", "flash", "--board", "pico", "noise.bin", "--uf2", "f"], 3),
+        ("other-board", &["bridge", "flash", "--board", "teensy41", "evk.bin", "--hex", "f"], 3),
+        (
+            "hex-exists-plan",
+            &["bridge", "flash", "--board", "teensy41", "fw.bin", "--hex", "fw.hex", "--dry-run"],
+            4,
+        ),
         ("nonce", &["bridge", "attest", "start", "--out", "o", "--nonce", "12"], 2),
         ("every", &["bridge", "attest", "run", "--out", "o", "--every", "10"], 2),
         ("no-key", &["bridge", "verify", "bridge", "--key", "noise.pem"], 4),
@@ -129,10 +154,12 @@ fn errors() {
 fn flash() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    fs::write(path.join("fw.bin"), [0x5A; 1000]).unwrap();
-    let teensy = ["bridge", "flash", "--board", "teensy41", "fw.bin"];
+    fs::write(path.join("fw.bin"), pico_firmware()).unwrap();
+    fs::write(path.join("teensy.bin"), teensy_firmware()).unwrap();
+    let teensy = ["bridge", "flash", "--board", "teensy41", "teensy.bin"];
     golden("bridge-flash-teensy", &run(path, &teensy).is(0));
-    run(path, &[&teensy[..], &["--hex", "fw.hex"]].concat()).is(0);
+    let ran = run(path, &[&teensy[..], &["--hex", "fw.hex"]].concat()).is(0);
+    golden("bridge-flash-teensy-hex", &ran);
     assert!(fs::read_to_string(path.join("fw.hex")).unwrap().ends_with(":00000001FF\n"));
     let pico = ["bridge", "flash", "--board", "pico", "fw.bin", "--uf2", "fw.uf2"];
     golden("bridge-flash-pico-plan", &run(path, &[&pico[..], &["--dry-run"]].concat()).is(0));
@@ -142,6 +169,11 @@ fn flash() {
     let ran = run(path, &["bridge", "digest", "fw.bin", "--bin", "again.bin"]).is(0);
     let digest = ran.stdout.split(' ').next().unwrap();
     assert!(run(path, &pico).is(4).stderr.contains("exists already"));
-    assert!(run(path, &teensy).is(0).stdout.contains(digest));
-    assert_eq!(fs::read(path.join("again.bin")).unwrap(), [0x5A; 1000]);
+    // Without --dry-run this would load a Pico that happens to be in its boot loader.
+    let plan = run(path, &[&pico[..5], &["--dry-run"]].concat()).is(0);
+    assert!(plan.stdout.contains(digest) && plan.stdout.contains("nothing was written"));
+    assert_eq!(fs::read(path.join("again.bin")).unwrap(), pico_firmware());
+    // A serial number is given with =, so that what follows is the image.
+    let probe = ["bridge", "flash", "--board", "pico", "--probe", "fw.bin", "--dry-run"];
+    assert!(run(path, &probe).is(0).stdout.contains("for a debug probe; nothing was written"));
 }

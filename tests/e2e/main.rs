@@ -12,6 +12,10 @@
 )]
 
 mod bridge;
+mod bridge_model;
+#[allow(dead_code)] // images are made by the tests of the crate itself
+#[path = "../../host-cli/tests/bridge/elf.rs"]
+mod elf;
 mod exit_codes;
 mod filters;
 mod hikvision_texts;

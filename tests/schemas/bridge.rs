@@ -152,7 +152,11 @@ fn a_session_and_its_check() {
 fn firmware_and_self_test() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("fw.bin");
-    fs::write(&image, [0x5A; 1000]).unwrap();
+    // A configuration block and an image vector table, as the boot ROM of a Teensy wants them.
+    let mut bytes = vec![0x5A; 5000];
+    bytes[..4].copy_from_slice(b"FCFB");
+    bytes[0x1000..0x1004].copy_from_slice(&[0xD1, 0, 0x20, 0x40]);
+    fs::write(&image, bytes).unwrap();
     let image = image.to_str().unwrap();
     let (document, code) = printed(&["bridge", "digest", image, "--json"]);
     assert_eq!(code, 0);

@@ -12,6 +12,9 @@ const STACK: usize = 64 * 1024;
 const IMAGE: &str = "__image_start = ORIGIN(FLASH);
 __image_end = __sidata + (__edata - __sdata);
 ASSERT(__sidata >= __sirodata, \"initial data are not the end of the image\");
+ASSERT(LENGTH(ITCM) == 192K && LENGTH(DTCM) == 320K && LENGTH(OCRAM) == 512K, \"protection.rs has other sizes\");
+ASSERT(_stack_start == ORIGIN(DTCM) + __stack_size, \"what lies below the stack would not stop an overflow\");
+ASSERT(__ocram == ORIGIN(OCRAM), \"what lies below the second stack would not stop an overflow\");
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -4,17 +4,29 @@
 //! means nothing; whether a run says enough is for the caller to decide, and a run without [`Run::is_whole`] says nothing.
 
 use std::{
+    fmt::Write as _,
+    fs,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
+use wb_attest::sha256;
+
+/// What goes into the guest and is kept with its digest in the stamp of `prepare.sh`.
+const STAMPED: [&str; 8] =
+    ["prepare.sh", "copy.sh", "init", "lib.sh", "identity.sh", "read.sh", "attack.sh", "bridge.sh"];
+/// Memory of a guest that holds more than its own programs, in MiB.
+const EXTENDED_MEMORY: &str = "512";
+
 /// Where the guest is, and how it is started.
 #[derive(Clone, Debug)]
 pub struct Guest {
     folder: PathBuf,
-    script: PathBuf,
+    scripts: PathBuf,
+    /// The initramfs, where it is not the folder's own.
+    initramfs: Option<PathBuf>,
 }
 
 impl Guest {
@@ -32,7 +44,29 @@ impl Guest {
         if !folder.join("vmlinuz").exists() || !folder.join("initramfs.gz").exists() {
             return Err("no Linux guest: firmware/guest/prepare.sh makes it".into());
         }
-        Ok(Self { folder, script: home.join("../guest/run.sh") })
+        let scripts = home.join("../guest");
+        if !is_current(&folder, &scripts) {
+            return Err(
+                "the Linux guest is older than its scripts: firmware/guest/prepare.sh".into()
+            );
+        }
+        Ok(Self { folder, scripts, initramfs: None })
+    }
+
+    /// The guest with more programs and files in it, its initramfs at `initramfs` (`firmware/guest/extend.sh`).
+    ///
+    /// # Errors
+    /// The script fails, with what it said.
+    pub fn with(
+        &self,
+        initramfs: &Path,
+        programs: &[PathBuf],
+        files: &[PathBuf],
+    ) -> io::Result<Self> {
+        let mut command = Command::new(self.scripts.join("extend.sh"));
+        command.arg(&self.folder).arg(initramfs).args(programs).arg("--").args(files);
+        run_script(&mut command)?;
+        Ok(Self { initramfs: Some(initramfs.to_path_buf()), ..self.clone() })
     }
 
     /// Starts the guest with these words on its command line and these arguments for QEMU, hands over every line when it comes, and
@@ -48,14 +82,13 @@ impl Guest {
         mut on_line: impl FnMut(&Line),
     ) -> io::Result<Run> {
         let begun = Instant::now();
-        let child = Command::new(&self.script)
-            .arg(&self.folder)
-            .arg(words)
-            .args(arguments)
-            .env("GUEST_SECONDS", limit.as_secs().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new(self.scripts.join("run.sh"));
+        command.arg(&self.folder).arg(words).args(arguments);
+        command.env("GUEST_SECONDS", limit.as_secs().to_string());
+        if let Some(initramfs) = &self.initramfs {
+            command.env("GUEST_INITRAMFS", initramfs).env("GUEST_MEMORY", EXTENDED_MEMORY);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut child = Ended(child);
         let console = child.0.stdout.take().ok_or_else(|| io::Error::other("no console"))?;
         let mut lines = Vec::new();
@@ -83,11 +116,28 @@ pub fn has_program(name: &str) -> bool {
 /// The script fails, with what it said.
 pub fn make_image(file: &Path, mib: u32) -> io::Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/image.sh");
-    let output = Command::new(script).arg(file).arg(mib.to_string()).output()?;
+    run_script(Command::new(script).arg(file).arg(mib.to_string()))
+}
+
+fn run_script(command: &mut Command) -> io::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }
     Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+/// Whether a guest was made of the scripts as they are now: a test that runs older ones judges something else.
+fn is_current(folder: &Path, scripts: &Path) -> bool {
+    let stamp = fs::read_to_string(folder.join("stamp")).unwrap_or_default();
+    STAMPED.iter().all(|name| {
+        let Ok(bytes) = fs::read(scripts.join(name)) else { return false };
+        let digest = sha256(&[&bytes]).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        stamp.lines().any(|line| line == format!("{digest}  {name}"))
+    })
 }
 
 /// A process that does not outlive its owner.

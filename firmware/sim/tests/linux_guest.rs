@@ -1,78 +1,48 @@
 //! The model drive behind the usbredir peer, used by a real Linux kernel.
 //!
-//! The guest is made by `firmware/guest/prepare.sh` (default place `target/guest`; another one in
-//! `DALEEL_GUEST`). Its own `read` script does the work. Without QEMU or the guest the test says that
-//! it was skipped, or fails if `DALEEL_REQUIRE_ORACLES` is set.
+//! The guest is made by `firmware/guest/prepare.sh` (default place `target/guest`; another one in `DALEEL_GUEST`). Without QEMU or the
+//! guest the test says that it was skipped, or fails if `DALEEL_REQUIRE_ORACLES` is set.
 
 #![allow(clippy::arithmetic_side_effects, clippy::print_stdout, clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wb_sim::drive::{BadBlocks, BadKind, DriveConfig, Faults, ModelDrive};
+use wb_sim::guest::{Guest, Run};
 use wb_sim::usb::{ModelUsbDrive, ShortEnd, Speed, UsbDevice, UsbOptions};
 use wb_sim::usbredir::{Options, Server, Trace};
 
-const GUEST_SECONDS: &str = "300";
+const LIMIT: Duration = Duration::from_secs(500);
 
-fn skip(why: &str) -> bool {
-    assert!(std::env::var_os("DALEEL_REQUIRE_ORACLES").is_none(), "required: {why}");
-    println!("SKIPPED: {why}");
-    true
-}
-
-/// Folder of the prepared guest.
-fn guest() -> PathBuf {
-    std::env::var_os("DALEEL_GUEST").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest"),
-        PathBuf::from,
-    )
-}
-
-fn not_available() -> bool {
-    let qemu = Command::new("qemu-system-x86_64")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if !qemu.is_ok_and(|status| status.success()) {
-        return skip("no qemu-system-x86_64");
+/// The guest, if it can be run here.
+fn guest() -> Option<Guest> {
+    let found = Guest::find();
+    if let Err(why) = &found {
+        assert!(std::env::var_os("DALEEL_REQUIRE_ORACLES").is_none(), "required: {why}");
+        println!("SKIPPED: {why}");
     }
-    if !guest().join("vmlinuz").exists() || !guest().join("initramfs.gz").exists() {
-        return skip("no Linux guest: firmware/guest/prepare.sh makes it");
-    }
-    false
+    found.ok()
 }
 
 /// Runs the guest on the device; its console and what the peer carried.
-fn run(device: &Arc<Mutex<ModelUsbDrive>>, words: &str) -> (String, Trace) {
+fn run(guest: &Guest, device: &Arc<Mutex<ModelUsbDrive>>, words: &str) -> (Run, Trace) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("usb");
     let server = Server::start(Arc::clone(device), &socket, Options::default()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/run.sh");
-    let output = Command::new(script)
-        .arg(guest())
-        .arg(words)
-        .args(["-chardev", &format!("socket,id=ur,path={}", socket.display())])
-        .args(["-device", "usb-redir,chardev=ur"])
-        .env("GUEST_SECONDS", GUEST_SECONDS)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let console = String::from_utf8_lossy(&output.stdout).into_owned();
-    println!("{console}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the guest did not end by itself");
-    (console, server.stop().unwrap())
-}
-
-/// A field of the line that starts with `line`.
-fn field<'a>(console: &'a str, line: &str, name: &str) -> &'a str {
-    let line = console.lines().find(|text| text.starts_with(line)).unwrap_or_else(|| {
-        panic!("no line {line}");
-    });
-    line.split(' ').find_map(|word| word.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"))
+    let arguments = [
+        "-chardev".to_owned(),
+        format!("socket,id=ur,path={}", socket.display()),
+        "-device".to_owned(),
+        "usb-redir,chardev=ur".to_owned(),
+    ];
+    let run = guest.run(words, &arguments, LIMIT, |line| println!("{}", line.text)).unwrap();
+    assert!(run.is_whole(), "the guest did not end by itself");
+    for script in run.all("END") {
+        assert_eq!(script.field("exit"), "0", "{}", script.text);
+    }
+    (run, server.stop().unwrap())
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -97,9 +67,7 @@ fn check_session(device: &Arc<Mutex<ModelUsbDrive>>, trace: &Trace, state: [u8; 
 /// block that cannot be read; reading changes nothing.
 #[test]
 fn linux_reads_the_model_drive() {
-    if not_available() {
-        return;
-    }
+    let Some(guest) = guest() else { return };
     for (speed, short_end) in [(Speed::High, ShortEnd::Stall), (Speed::Full, ShortEnd::Packet)] {
         let bad = vec![BadBlocks { blocks: 40_000..40_001, kind: BadKind::Medium }];
         let faults = Faults { bad, ..Faults::default() };
@@ -108,12 +76,19 @@ fn linux_reads_the_model_drive() {
         let expected = sha256(&drive.peek(0, 4 * 2048));
         let options = UsbOptions { speed, short_end, ..UsbOptions::default() };
         let device = Arc::new(Mutex::new(ModelUsbDrive::new(drive, options)));
-        let (console, trace) =
-            run(&device, "daleel.run=read daleel.read_mib=4 daleel.sweep=40000 daleel.span=3");
-        assert_eq!(field(&console, "DISK ", "sectors="), "65536");
-        assert_eq!(field(&console, "READ name=dd_direct", "sha256="), expected);
-        assert_eq!(field(&console, "READ name=dd_buffered", "sha256="), expected);
-        assert_eq!(field(&console, "SWEPT by=sg", "failed="), "40000");
+        let (run, trace) = run(
+            &guest,
+            &device,
+            "daleel.run=read daleel.read_mib=4 daleel.sweep=40000 daleel.span=3",
+        );
+        assert_eq!(run.all("DISK").next().unwrap().field("sectors"), "65536");
+        for name in ["dd_direct", "dd_buffered"] {
+            assert_eq!(run.named("READ", name).unwrap().field("sha256"), expected, "{name}");
+        }
+        for by in ["sg", "dd"] {
+            let mut swept = run.all("SWEPT").filter(|line| line.field("by") == by);
+            assert_eq!(swept.next().unwrap().field("failed"), "40000", "{by}");
+        }
         check_session(&device, &trace, state);
     }
 }
@@ -122,18 +97,19 @@ fn linux_reads_the_model_drive() {
 /// the record of the bus.
 #[test]
 fn linux_writes_are_seen() {
-    if not_available() {
-        return;
-    }
+    let Some(guest) = guest() else { return };
     let drive = ModelDrive::new(DriveConfig::default());
     let state = drive.state_digest();
     let device = Arc::new(Mutex::new(ModelUsbDrive::new(drive, UsbOptions::default())));
-    let (console, trace) =
-        run(&device, "daleel.run=identity,attack daleel.phases=tools daleel.attack_limit=60");
+    let (run, trace) = run(
+        &guest,
+        &device,
+        "daleel.run=identity,attack daleel.phases=tools daleel.attack_limit=60",
+    );
     // hdparm checks both sums, so it agrees that these are an ATA drive's answers.
-    assert!(console.contains("Checksum: correct"), "IDENTIFY");
-    assert!(console.contains("DCO Checksum verified"), "DCO IDENTIFY");
-    assert!(console.lines().any(|line| line.starts_with("CHANGED ")), "no write arrived");
+    assert!(run.text("hdparm_identify").contains("Checksum: correct"), "IDENTIFY");
+    assert!(run.text("hdparm_dco_identify").contains("DCO Checksum verified"), "DCO IDENTIFY");
+    assert_eq!(run.all("CHANGED").count(), 1, "no write arrived");
     let device = device.lock().unwrap();
     let drive = device.drive(0).unwrap();
     assert_ne!(drive.state_digest(), state);

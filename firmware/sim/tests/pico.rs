@@ -180,6 +180,7 @@ impl Bench {
         let state = self.board().state();
         assert_eq!(state["panic"], Value::Null);
         assert_eq!(state["sequence_errors"], 0);
+        assert_eq!(state["late_packets"], 0, "erratum RP2040-E15");
         let number = |name: &str| state[name].as_i64().unwrap();
         assert!(number("lowest_stack") - number("stack_limit") > 16 << 10, "{state}");
         assert_eq!(state["rom"]["mistakes"], json!([]));
@@ -441,6 +442,140 @@ fn a_session_is_stated_and_verified() {
     bench.settle();
 }
 
+/// Requirements 5.3, D-05: a host that resets the transport in the midst of an answer and goes on without clearing the halts makes the board leave
+/// its bus, and wipes nothing: session, log, refusals and the card's state live on, the chip does not restart.
+#[test]
+fn a_host_cannot_wipe_a_session_by_a_reset() {
+    let Some(tools) = tools() else { return };
+    let mut bench = Bench::with_card(&tools);
+    bench.request(&Request::Start, &START).unwrap();
+    for lba in (0..2048).step_by(128) {
+        assert_eq!(bench.read(lba, 128).status, 0);
+    }
+    assert_eq!(bench.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(512)).status, 1);
+    let before = (bench.info(), bench.board().state()["card"]["commands"].clone());
+    for round in 0..3 {
+        // An answer whose first packet waits for the host, and is left there.
+        let read = wrapper(round, 4096, 0x80, &[0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]);
+        assert_eq!(bench.host.raw(&read), OutResult::Ack(31));
+        bench.board().run(20_000);
+        bench.board().control([0x21, 0xFF, 0, 0, 0, 0, 0, 0], &[]).unwrap();
+        bench.board().run(1000);
+        assert_eq!(bench.host.raw(&wrapper(7, 0, 0, &[0; 6])), OutResult::Ack(31));
+        let away = time_off_the_bus(bench.board());
+        assert!((100_000..300_000).contains(&away), "{away} us off the bus");
+        assert!(bench.host.enumerate());
+        assert_eq!(bench.sense_of(&[0; 6]), POWER_ON);
+        assert_eq!(bench.read(9, 1).data, image()[9 * 512..10 * 512]);
+    }
+    let state = bench.board().state();
+    assert_eq!((&state["power_ups"], &state["watchdog_restarts"]), (&json!(1), &json!(0)));
+    assert_eq!(state["card"]["commands"]["CMD10"], before.1["CMD10"], "captured once");
+    let info = bench.info();
+    assert!(info.has(flag::SESSION));
+    let kept = |info: &Info| (info.session, info.entries, info.refused, info.boot_counter);
+    assert_eq!(kept(&info), kept(&before.0));
+    assert_eq!(kept(&info), (1, 1, 1, 1));
+    let entries = bench.leaves();
+    bench.request(&Request::Finish(Ending::Final), &END).unwrap();
+    while !bench.info().has(flag::STATEMENT) {
+        bench.board().run(20_000);
+    }
+    let statement = bench.statement();
+    assert_eq!(log_agrees(&statement, &entries), LogVerdict::Agrees);
+    assert_eq!(statement.refusals.modifying, 1);
+    assert_eq!(statement.coverage.blocks, 2048, "nothing but what left, once");
+    bench.settle();
+}
+
+/// Waits until the board has left the bus and come back: how long it was away, in microseconds.
+fn time_off_the_bus(board: &mut Emulated) -> u64 {
+    let mut waited = 0;
+    while board.state()["attached"] == true {
+        board.run(1000);
+        waited += 1;
+        assert!(waited < 1000, "still on the bus");
+    }
+    let gone = board.state()["us"].as_u64().unwrap();
+    assert!(board.wait_connected());
+    board.state()["us"].as_u64().unwrap() - gone
+}
+
+/// Requirements 5.2: data that follow their request before the board has looked at it are taken, whatever was on endpoint 0 before: a reset of
+/// the bus, a request that was stalled with its data or without. After one that the host gave up the next is stalled, not left waiting.
+#[test]
+fn data_that_follow_their_request_at_once_are_taken() {
+    let Some(tools) = tools() else { return };
+    let mut bench = Bench::with_card(&tools);
+    bench.board().reset();
+    bench.request(&Request::Start, &START).expect("the first request after a reset of the bus");
+    assert!(bench.host.enumerate());
+    assert!(bench.request(&Request::Statement { offset: 0, room: 192 }, &[]).is_none());
+    bench.request(&Request::Start, &START).expect("after a request for data that was stalled");
+    let too_long = [0x41, 0x02, 0, 0, 1, 0, 64, 0];
+    assert!(bench.board().control(too_long, &[0; 64]).is_err());
+    bench.request(&Request::Start, &START).expect("after data that were stalled");
+    let unfitting = [0x41, 0x02, 0, 0, 1, 0, 0, 2];
+    assert!(bench.board().control(unfitting, &[0; 512]).is_err());
+    bench.request(&Request::Start, &START).expect("after data that do not fit");
+    let mut sessions = bench.info().session;
+    assert_eq!(sessions, 4);
+    // The answer that nobody fetched is still there, and comes instead of the status.
+    for (given_up, end) in [("c10100000100a000", "babble"), ("4102000001002000", "stall")] {
+        bench.board().ask(&json!({"do": "control", "setup": given_up, "given_up": true}));
+        let setup: String =
+            setup(&Request::Start).iter().map(|byte| format!("{byte:02x}")).collect();
+        let again = json!({"do": "control", "setup": setup, "data": "11".repeat(32)});
+        let first = bench.board().ask(&again);
+        assert_eq!(first["end"], end, "after {given_up}");
+        bench.board().run(1000);
+        assert_eq!(bench.board().ask(&again)["end"], "ack", "after {given_up}");
+        sessions += 1;
+        assert_eq!(bench.info().session, sessions);
+    }
+    assert_eq!(bench.sense_of(&[0; 6]), POWER_ON);
+    assert!(bench.read(5, 3).data == image()[5 * 512..8 * 512]);
+    bench.settle();
+}
+
+/// RP2040 datasheet, 4.1.2: the controller's reports of packets that left can get lost while its driver looks at them. Without any of them the
+/// board enumerates, reads, refuses and answers all the same.
+#[test]
+fn packets_that_left_are_seen_without_a_report() {
+    let Some(tools) = tools() else { return };
+    let mut bench = Bench::with_card(&tools);
+    bench.board().ask(&json!({"do": "deaf", "on": true}));
+    assert!(bench.host.enumerate());
+    assert_eq!(bench.sense_of(&[0; 6]), POWER_ON);
+    let image = image();
+    for lba in (0..1024).step_by(128) {
+        assert!(bench.read(lba, 128).data == image[lba as usize * 512..][..128 * 512]);
+    }
+    assert_eq!(bench.command(&[0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0], Phase::Zeros(512)).status, 1);
+    assert_eq!(bench.info().refused, 1);
+    let set = bench.board().control([0xC0, 0x20, 0, 0, 7, 0, 178, 0], &[]).unwrap();
+    assert_eq!(set, descriptors::MS_OS_20);
+    bench.settle();
+}
+
+/// Erratum RP2040-E15: packets are handed over all the time, but not at the end of a frame, also where wires take their time.
+#[test]
+fn no_packet_is_handed_over_at_the_end_of_a_frame() {
+    let Some(tools) = tools() else { return };
+    let power_up = PowerUp { seed: Some(SEED), timed: true, ..PowerUp::default() };
+    let mut bench = Bench::empty(&tools, &power_up);
+    bench.insert(&json!({}));
+    bench.sense_of(&[0; 6]);
+    let start = bench.board().state();
+    let image = image();
+    for lba in (0..1024).step_by(128) {
+        assert!(bench.read(lba, 128).data == image[lba as usize * 512..][..128 * 512]);
+    }
+    let end = bench.settle();
+    let passed = |name: &str| end[name].as_u64().unwrap() - start[name].as_u64().unwrap();
+    assert!(passed("usb_packets") > 8192 && passed("us") > 400_000, "many frames, many packets");
+}
+
 /// The bytes between the image's two symbols.
 fn flash_range(bench: &mut Bench) -> Vec<u8> {
     let symbols = bench.board().ask(&json!({"do": "symbols", "contains": "__image_"}));
@@ -508,6 +643,42 @@ fn no_key_is_made_while_a_card_is_attached() {
     bench.settle();
 }
 
+/// Requirements 5.4: nor for a card that comes in while it is being made; without the card it is made the next time.
+#[test]
+fn no_key_is_written_when_a_card_came_in_meanwhile() {
+    let Some(tools) = tools() else { return };
+    let mut bench = Bench::empty(&tools, &PowerUp::default());
+    bench.request(&Request::Provision, &[0x3C; 32]).unwrap();
+    bench.board().run(20_000);
+    bench.insert(&json!({}));
+    bench.board().ask(&json!({"do": "rtt"}));
+    let mut waited = 0;
+    // The one thing that is logged from here on is that no key was made.
+    while bench.board().ask(&json!({"do": "rtt"}))["data"] == "" {
+        bench.board().run(200_000);
+        waited += 1;
+        assert!(waited < 50, "still at it");
+    }
+    assert!(waited > 5, "over before the card was there");
+    let info = bench.info();
+    assert!(info.has(flag::DRIVE) && !info.has(flag::KEY));
+    assert!(bench.board().flash(KEY_PAGE, 4096).iter().all(|byte| *byte == 0xFF));
+    assert_eq!(bench.board().state()["power_ups"], 1);
+    bench.board().remove();
+    bench.board().run(MISSED_US);
+    bench.request(&Request::Provision, &[0x3C; 32]).unwrap();
+    let mut waited = 0;
+    while bench.board().state()["watchdog_restarts"] == 0 {
+        bench.board().run(100_000);
+        waited += 1;
+        assert!(waited < 80, "no key");
+    }
+    assert!(bench.board().wait_connected());
+    assert!(bench.host.enumerate());
+    assert!(bench.info().has(flag::KEY));
+    bench.settle();
+}
+
 /// Requirements 4.5: the counter goes on when its sector is full.
 #[test]
 fn the_boot_counter_goes_on_when_its_sector_is_full() {
@@ -550,7 +721,12 @@ fn a_damaged_key_page_is_a_fault() {
     board.run(2_500_000);
     assert_eq!(fault_code(&mut board, 3_990_000), 3);
     assert_eq!(board.flash(KEY_PAGE, 256), page);
-    assert_eq!(board.state()["watchdog_restarts"], 0);
+    let state = board.state();
+    assert_eq!(state["watchdog_restarts"], 0);
+    assert_eq!(
+        state["slot"],
+        json!({"carried": 0, "clock": state["slot"]["clock"], "select": "high"})
+    );
 }
 
 /// Requirements 4.5: an oscillator that is stuck makes no key.
@@ -737,6 +913,16 @@ fn no_loader_and_no_write_encoder_is_linked() {
         let found = board.ask(&json!({"do": "symbols", "contains": name}));
         assert_eq!(found["symbols"], json!({}), "{name}");
     }
+}
+
+/// A stack that grows too long meets no memory instead of the data.
+#[test]
+fn the_stack_lies_below_the_data() {
+    let Some(tools) = tools() else { return };
+    let mut board = Emulated::start(&tools, &PowerUp::default());
+    let symbols = board.ask(&json!({"do": "symbols", "contains": "_s"}))["symbols"].clone();
+    assert_eq!(symbols["_stack_end"], 0x2000_0000);
+    assert_eq!(symbols["_stack_start"], symbols["__sdata"]);
 }
 
 /// Requirements 5.1: log frames leave over RTT and over interface 1, the same ones.

@@ -1,7 +1,8 @@
 //! The boards, and how an image gets onto each.
 //!
 //! Facts: requirements 4.5 (no software path into a loader: button or probe); RP2040 data sheet, section 2.8.4 (the boot ROM's volume and its
-//! INFO_UF2.TXT); i.MX RT1060 reference manual, memory map (FlexSPI at 6000_0000h).
+//! INFO_UF2.TXT) and 2.8.1.3.1 (CRC of the second boot stage); i.MX RT1060 reference manual, memory map (FlexSPI at 6000_0000h) and section
+//! 9.7 (FlexSPI configuration block, image vector table).
 
 use std::{
     fs::File,
@@ -11,6 +12,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::{
+    formats::{UF2_RP2040, read_uf2},
+    image::Image,
+};
 use crate::exit::{Exit, Failure};
 
 /// A board of the bridge.
@@ -43,6 +48,64 @@ impl Board {
         }
     }
 
+    /// Bytes of flash for the image; behind them lie the boot counter and the key page (`firmware/boards`: memory maps).
+    pub const fn room(self) -> u64 {
+        match self {
+            Self::Pico => (2048 - 8) << 10,
+            Self::Mimxrt1060Evk | Self::Teensy41 => 0x7C_0000,
+        }
+    }
+
+    /// Refuses what is no firmware of this board: for another place, too long, without what its boot ROM looks for, or of the other board
+    /// with the same chip.
+    ///
+    /// # Errors
+    /// [`Exit::Unsupported`].
+    pub fn check(self, image: &Image) -> Result<(), Failure> {
+        let wrong = |text: String| {
+            let hint = "is it the firmware of another board? Give its ELF file or its .bin";
+            Err(Failure::new(Exit::Unsupported, text).hint(hint))
+        };
+        let (name, base) = (self.name(), self.flash_base());
+        if image.start != base {
+            let start = image.start;
+            return wrong(format!(
+                "the image begins at 0x{start:08x}, the flash of {name} at 0x{base:08x}"
+            ));
+        }
+        let length = u64::try_from(image.bytes.len()).unwrap_or(u64::MAX);
+        if length > self.room() {
+            let room = self.room();
+            return wrong(format!(
+                "the image has {length} bytes, {name} room for {room}: the key page lies behind"
+            ));
+        }
+        let can_boot = match self {
+            Self::Pico => is_rp2040_boot(&image.bytes),
+            Self::Mimxrt1060Evk | Self::Teensy41 => is_imxrt_boot(&image.bytes),
+        };
+        if !can_boot {
+            return wrong(format!("the image does not begin as a firmware of {name} does"));
+        }
+        let names = |board: Self| {
+            let name = board.name().as_bytes();
+            image.bytes.windows(name.len()).any(|bytes| bytes == name)
+        };
+        match self.twin().filter(|twin| names(*twin) && !names(self)) {
+            Some(twin) => wrong(format!("the image is for {}, not for {name}", twin.name())),
+            None => Ok(()),
+        }
+    }
+
+    /// The other board with the same chip and memory map.
+    const fn twin(self) -> Option<Self> {
+        match self {
+            Self::Pico => None,
+            Self::Mimxrt1060Evk => Some(Self::Teensy41),
+            Self::Teensy41 => Some(Self::Mimxrt1060Evk),
+        }
+    }
+
     /// The chip's name in the target database of probe-rs; `None` where a probe cannot be attached.
     pub const fn chip(self) -> Option<&'static str> {
         match self {
@@ -53,15 +116,49 @@ impl Board {
     }
 }
 
-/// What a person does to load a Teensy.
-pub const TEENSY_STEPS: [&str; 5] = [
-    "A Teensy 4.1 has no pins for a debug probe and is loaded by its own loader, which only the button starts:",
-    "  1. connect the Teensy's own USB port (not the host port) to this computer; attach no drive",
-    "  2. press the white button on the board once",
-    "  3. teensy_loader_cli --mcu=TEENSY41 -w -v FILE.hex      (or open FILE.hex in the Teensy Loader and press Program)",
-    "  4. the board starts the firmware by itself; compare the digest below with `daleel bridge info`. Loading may have erased the key page: \
-     if `info` shows no key, provision and enrol again, as a new identity",
-];
+/// Bytes of the RP2040's second boot stage that its CRC is over; the CRC follows.
+const BOOT2_BYTES: usize = 252;
+
+/// Whether the boot ROM of an RP2040 would start it: the CRC of the second boot stage fits.
+fn is_rp2040_boot(bytes: &[u8]) -> bool {
+    let Some((boot, rest)) = bytes.split_at_checked(BOOT2_BYTES) else { return false };
+    let crc = boot.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ (u32::from(*byte) << 24), |crc, _| {
+            if crc >> 31 == 1 { (crc << 1) ^ 0x04C1_1DB7 } else { crc << 1 }
+        })
+    });
+    rest.first_chunk().is_some_and(|stored| u32::from_le_bytes(*stored) == crc)
+}
+
+/// Whether the boot ROM of an i.MX RT1060 would start it: a FlexSPI configuration block, and an image vector table behind it.
+fn is_imxrt_boot(bytes: &[u8]) -> bool {
+    const CONFIGURATION: &[u8] = b"FCFB";
+    const VECTOR_TABLE: [u8; 3] = [0xD1, 0x00, 0x20];
+    const VECTOR_TABLE_AT: usize = 0x1000;
+    let table = bytes.get(VECTOR_TABLE_AT..).unwrap_or_default();
+    bytes.starts_with(CONFIGURATION) && table.starts_with(&VECTOR_TABLE)
+}
+
+/// What is known of the key when an image is loaded: where it lies, and that nobody has tried.
+pub const KEY_STAYS: &str = "The key page lies outside the image and should stay as it is; that has not been measured on hardware yet \
+     (hardware checklist, S-7). Compare the serial in `daleel bridge list` before and after: if it has become zeros, provision and enrol \
+     again, as a new identity";
+
+/// What a person does to load a Teensy with a file.
+pub fn teensy_steps(file: Option<&Path>) -> Vec<String> {
+    let name = file.map_or("FILE.hex".to_owned(), |file| file.display().to_string());
+    let mut steps = vec![
+        "A Teensy 4.1 has no pins for a debug probe and is loaded by its own loader, which only the button starts:".to_owned(),
+        "  1. connect the Teensy's own USB port (not the host port) to this computer; attach no drive".to_owned(),
+        "  2. press the white button on the board once".to_owned(),
+        format!("  3. teensy_loader_cli --mcu=TEENSY41 -w -v {name}      (or open {name} in the Teensy Loader and press Program)"),
+        "  4. the board starts the firmware by itself; compare the digest below with `daleel bridge info`".to_owned(),
+    ];
+    if file.is_none() {
+        steps.push("--hex FILE.hex writes the file for step 3".to_owned());
+    }
+    steps
+}
 
 /// File by which the volume of the RP2040's boot ROM is known.
 const INFO_FILE: &str = "INFO_UF2.TXT";
@@ -117,15 +214,21 @@ fn mount_points() -> Vec<PathBuf> {
     Vec::new()
 }
 
-/// Writes a UF2 file to the boot ROM's volume.
+/// Hands a UF2 file to the boot ROM's volume. The board restarts with the last block, so nothing can be read back: whether it runs shows in
+/// the digest that it reports.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the folder is no such volume, the file no UF2 of this chip, or it cannot be written.
 pub fn copy_uf2(volume: &Path, uf2: &[u8]) -> Result<()> {
+    if !is_rp2040(volume) {
+        let text = format!("{} is not the volume of an RP2040's boot loader", volume.display());
+        return Err(Failure::new(Exit::Input, text).into());
+    }
+    read_uf2(uf2, UF2_RP2040).map_err(|why| Failure::new(Exit::Internal, why))?;
     let path = volume.join(UF2_NAME);
     let mut file = File::create_new(&path).with_context(|| path.display().to_string())?;
     file.write_all(uf2).with_context(|| path.display().to_string())?;
-    // The board restarts with the last block, so the volume may be gone before the system has closed the file.
+    // The volume may be gone before the system has closed the file, which is an error then and no fault.
     let _ = file.sync_all();
     Ok(())
 }

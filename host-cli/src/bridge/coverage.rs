@@ -14,7 +14,7 @@ use wb_attest::{
     verify::{Image, Statement},
 };
 
-use super::verify::{SessionLogs, offset_of};
+use super::{sessions::SessionLogs, verify::offset_of};
 use crate::{
     exit::{Exit, Failure},
     export::hashed::hex,
@@ -264,9 +264,24 @@ pub struct ComparedJson {
     pub differing: Vec<u64>,
     /// Chunks that the image does not hold.
     pub unreadable: Vec<u64>,
+    /// Bytes of the image.
+    pub image_bytes: u64,
+    /// Bytes of the medium, by the statements.
+    pub medium_bytes: u64,
 }
 
 impl ComparedJson {
+    /// Whether something has to be looked at.
+    pub fn has_findings(&self) -> bool {
+        !self.unreadable.is_empty() || self.size_finding().is_some()
+    }
+
+    /// What is to be said of an image that is not as long as the medium.
+    pub fn size_finding(&self) -> Option<String> {
+        let (image, medium) = (self.image_bytes, self.medium_bytes);
+        (image != medium).then(|| format!("the image has {image} bytes, the medium {medium}"))
+    }
+
     /// Whether the image is what the bridge delivered, as far as it can be compared.
     pub const fn is_equal(&self) -> bool {
         self.differing.is_empty()
@@ -276,7 +291,7 @@ impl ComparedJson {
 /// Compares the covered chunks with an image. `step` hears how many bytes are done and says whether to go on.
 ///
 /// # Errors
-/// When the image is of another size.
+/// What `step` says.
 pub fn compare(
     image: &Image,
     name: &str,
@@ -289,6 +304,8 @@ pub fn compare(
         equal: 0,
         differing: Vec::new(),
         unreadable: Vec::new(),
+        image_bytes: source.len(),
+        medium_bytes: medium_bytes(image),
     };
     let mut buffer = vec![0; PIECE_BYTES];
     for chunk in covered_chunks(image) {
@@ -309,6 +326,12 @@ pub fn compare(
         }
     }
     Ok(compared)
+}
+
+/// Bytes up to the end of the last chunk.
+fn medium_bytes(image: &Image) -> u64 {
+    let last = image.chunks().saturating_sub(1);
+    offset_of(last).saturating_add(image.chunk_len(last).unwrap_or(0).into())
 }
 
 /// The chunks with a bridge digest, ascending: what lies between the others.

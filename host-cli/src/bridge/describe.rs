@@ -6,13 +6,13 @@ use anyhow::Result;
 use serde::Serialize;
 use wb_attest::{
     KEY_COPY_NOTICE,
-    interface::{Info, flag},
-    key::key_id,
+    interface::{Info, NO_KEY_SERIAL, flag},
+    key::{key_id, usb_serial},
 };
 use wb_policy::tables::POLICY_DIGEST;
 
-use super::port::Identity;
-use crate::{export::hashed::hex, output::printable};
+use super::port::{Identity, shown};
+use crate::export::hashed::hex;
 
 /// What the shared product id means.
 pub const PROTOTYPE_NOTE: &str = "prototype USB product id 1209:0001, shared with other people's prototypes: not for distribution";
@@ -25,6 +25,8 @@ const LOST_NOTE: &str =
 const TAMPER_NOTE: &str =
     "the bridge saw a tamper event, or the medium's capacity changed while it was attached";
 const NO_KEY_NOTE: &str = "no key: the bridge blocks writes all the same, and cannot sign statements before `daleel bridge provision`";
+const SERIAL_NOTE: &str =
+    "the serial is not that of the key: this bridge is not what it calls itself";
 const POLICY_NOTE: &str =
     "the policy is not the one of this release of daleel: compare both with the published tables";
 
@@ -181,14 +183,16 @@ impl InfoJson {
                 statement_bytes: info.has(flag::STATEMENT).then_some(info.statement),
             }),
             firmware: firmware(info),
-            notes: notes(info),
+            notes: notes(identity, info),
         }
     }
 
     /// Whether something has to be looked at by a person.
     pub fn has_findings(&self, info: &Info) -> bool {
         const ODD: [u32; 3] = [flag::LOST, flag::TAMPER, flag::HIDDEN];
-        !self.firmware.policy_known || ODD.iter().any(|odd| info.has(*odd))
+        !self.firmware.policy_known
+            || self.notes.contains(&SERIAL_NOTE)
+            || ODD.iter().any(|odd| info.has(*odd))
     }
 
     /// Prints it for a person.
@@ -201,10 +205,10 @@ impl InfoJson {
         writeln!(
             out,
             "bridge {}: {}, release {} (bus {}, address {}{speed})",
-            printable(&port.serial),
-            printable(&port.product),
+            shown(&port.serial),
+            shown(&port.product),
             port.release,
-            printable(&port.bus),
+            shown(&port.bus),
             port.address
         )?;
         match &self.key {
@@ -302,9 +306,17 @@ fn firmware(info: &Info) -> FirmwareJson {
     }
 }
 
-fn notes(info: &Info) -> Vec<&'static str> {
+/// Whether the serial is the beginning of the key id, or zeros. A bridge that has just got its key has zeros until it enumerates anew.
+fn is_own_serial(identity: &Identity, info: &Info) -> bool {
+    let own = usb_serial(&key_id(&info.public_key));
+    identity.serial == NO_KEY_SERIAL
+        || info.has(flag::KEY) && identity.serial.as_bytes() == own.as_slice()
+}
+
+fn notes(identity: &Identity, info: &Info) -> Vec<&'static str> {
     let all = [
         (info.policy != POLICY_DIGEST, POLICY_NOTE),
+        (!is_own_serial(identity, info), SERIAL_NOTE),
         (!info.has(flag::KEY), NO_KEY_NOTE),
         (info.has(flag::HIDDEN), HIDDEN_NOTE),
         (info.has(flag::DRIVE | flag::NOT_RUN), NOT_RUN_NOTE),

@@ -27,6 +27,10 @@ use crate::{
 
 /// File name of the record.
 pub const ENROLMENT_FILE: &str = "enrolment.json";
+/// Room for both files and more.
+const ROOM_BYTES: usize = 16 << 10;
+/// Looks after which a person is told what is waited for (U-3).
+const QUIET_LOOKS: u32 = 4;
 /// Looks whether the key is there: an RP2040 gathers entropy first.
 const LOOKS: u32 = 120;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -95,6 +99,8 @@ pub fn provision<P: Port>(
             return Err(failure.hint("nothing is overwritten: give another folder").into());
         }
     }
+    // The key is made once: what cannot be stored is better known before.
+    folder.check_room(ROOM_BYTES)?;
     link.provision(entropy).map_err(failure)?;
     let info = await_key(link)?;
     let serial = String::from_utf8_lossy(&usb_serial(&key_id(&info.public_key))).into_owned();
@@ -112,7 +118,9 @@ pub fn provision<P: Port>(
         operator: given.operator,
         notice: KEY_COPY_NOTICE,
     };
-    folder.write(KEY_FILE, pem(&info.public_key).as_bytes())?;
+    folder.write(KEY_FILE, pem(&info.public_key).as_bytes()).context(
+        "the bridge has made its key; `daleel bridge info --json` shows the public key, which is not stored",
+    )?;
     let mut json = serde_json::to_vec_pretty(&enrolment)?;
     json.push(b'\n');
     folder
@@ -135,7 +143,10 @@ fn check(info: &Info) -> Result<(), Failure> {
 
 /// Waits for the key; the bridge leaves the bus once in between and comes back with its serial.
 fn await_key<P: Port>(link: &mut Link<P>) -> Result<Info> {
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
+        if look == QUIET_LOOKS {
+            link.tell("waiting for the bridge to make its key");
+        }
         link.port_mut().pause(LOOK_EVERY);
         match link.info() {
             Ok(info) if info.has(flag::KEY) => return with_serial(link, info),

@@ -3,12 +3,14 @@
 //! Facts: "USB Flashing Format (UF2)" of Microsoft (block layout, flags, family ids); RP2040 data sheet, section 2.8.5 (blocks of 256 bytes, aligned);
 //! Intel Hexadecimal Object File Format, revision A (records 00h, 01h, 04h).
 
-use super::image::Image;
+use super::image::{ERASED, Image};
 
 /// Bytes of a UF2 block.
 pub const UF2_BLOCK: usize = 512;
 /// Bytes of flash in a block: a page.
 const PAGE: usize = 256;
+/// Bytes in front of a block's data.
+const UF2_HEAD: usize = 32;
 /// Bytes of a block's data field.
 const UF2_DATA: usize = 476;
 const UF2_START: [u32; 2] = [0x0A32_4655, 0x9E5D_5157];
@@ -17,8 +19,6 @@ const UF2_END: u32 = 0x0AB1_6F30;
 const UF2_HAS_FAMILY: u32 = 0x2000;
 /// Family id of the RP2040.
 pub const UF2_RP2040: u32 = 0xE48B_FF56;
-/// What erased flash holds.
-const ERASED: u8 = 0xFF;
 /// Data bytes of a HEX record.
 const HEX_DATA: usize = 16;
 
@@ -47,6 +47,42 @@ pub fn uf2(image: &Image, family: u32) -> Option<Vec<u8>> {
         debug_assert_eq!(file.len(), block_end, "a block is 512 bytes");
     }
     Some(file)
+}
+
+/// Reads a UF2 file of whole pages one behind the other, as [`uf2`] writes them: the flash as it will be, erased bytes at its end included.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_uf2(file: &[u8], family: u32) -> Result<Image, &'static str> {
+    let (blocks, rest) = file.as_chunks::<UF2_BLOCK>();
+    if blocks.is_empty() || !rest.is_empty() {
+        return Err("not whole UF2 blocks");
+    }
+    let count = u32::try_from(blocks.len()).map_err(|_| "too many UF2 blocks")?;
+    let mut image = Image { start: 0, bytes: Vec::new() };
+    for (number, block) in (0_u32..).zip(blocks) {
+        let (words, _) = block.as_chunks::<4>();
+        let word = |place: usize| words.get(place).map(|bytes| u32::from_le_bytes(*bytes));
+        let [magic0, magic1] = UF2_START;
+        if (word(0), word(1), word(127)) != (Some(magic0), Some(magic1), Some(UF2_END)) {
+            return Err("a UF2 block without its marks");
+        }
+        if word(2) != Some(UF2_HAS_FAMILY) || word(7) != Some(family) {
+            return Err("UF2 of another family of chips");
+        }
+        if word(4) != u32::try_from(PAGE).ok() || (word(5), word(6)) != (Some(number), Some(count))
+        {
+            return Err("UF2 blocks that do not follow each other");
+        }
+        let address = u64::from(word(3).unwrap_or(0));
+        if number == 0 {
+            image.start = address;
+        } else if image.range().end != address {
+            return Err("a gap between UF2 blocks");
+        }
+        image.bytes.extend(block.iter().skip(UF2_HEAD).take(PAGE));
+    }
+    Ok(image)
 }
 
 /// The image as Intel HEX; `None` when it lies beyond 32 bits.

@@ -1,8 +1,8 @@
 //! A firmware image: the flash range between two symbols, and its digest.
 //!
 //! Facts: published requirements, section 4.5: the firmware digest is SHA-256 of the flash from `__image_start` to `__image_end`, and the
-//! released `.bin` is exactly this range. Gaps between the segments of the ELF file are zero in it, and everything that loads an image
-//! here writes these zeros too, so that the flash holds what the digest is of.
+//! released `.bin` is exactly this range. Gaps between the segments of the ELF file are FFh in it, what erased flash holds: so the digest is
+//! the same whether a loader writes the range, as everything here does, or the segments alone, as others do.
 
 use std::{fs::File, io::Read, ops::Range, path::Path};
 
@@ -19,6 +19,8 @@ use crate::exit::{Exit, Failure};
 pub const IMAGE_BYTES_MAX: u64 = 8 << 20;
 /// Largest file: an ELF file with debug information.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+/// What erased flash holds.
+pub const ERASED: u8 = 0xFF;
 const ELF_MAGIC: &[u8] = b"\x7fELF";
 const START: &[u8] = b"__image_start";
 const END: &[u8] = b"__image_end";
@@ -41,6 +43,12 @@ impl Image {
         let bytes = read_file(path)?;
         if bytes.starts_with(ELF_MAGIC) {
             return Self::from_elf(&bytes).with_context(|| path.display().to_string());
+        }
+        if let Some(name) = loader_file(&bytes) {
+            let text = format!("{} is {name}, which holds an image in pieces", path.display());
+            return Err(Failure::new(Exit::Unsupported, text)
+                .hint("give the ELF file or the .bin that it was made from")
+                .into());
         }
         let start = base.unwrap_or(0);
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -67,7 +75,7 @@ impl Image {
         let length = length.filter(|length| *length <= IMAGE_BYTES_MAX);
         let length = length.and_then(|length| usize::try_from(length).ok());
         let length = length.ok_or_else(|| fault("the image's symbols are no range of flash"))?;
-        let mut bytes = vec![0; length];
+        let mut bytes = vec![ERASED; length];
         let mut is_empty = true;
         let segments =
             header.program_headers(endian, elf).map_err(|error| fault(&error.to_string()))?;
@@ -92,6 +100,19 @@ impl Image {
     pub fn range(&self) -> Range<u64> {
         let length = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
         self.start..self.start.saturating_add(length)
+    }
+}
+
+/// The name of a form for loaders, where a file is of one: taken for a .bin it would be loaded as it stands.
+fn loader_file(bytes: &[u8]) -> Option<&'static str> {
+    let is_record = |line: &[u8]| {
+        line.strip_prefix(b":").is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let first = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    if bytes.starts_with(b"UF2\n") {
+        Some("a UF2 file")
+    } else {
+        (first.len() > 10 && is_record(first)).then_some("an Intel HEX file")
     }
 }
 

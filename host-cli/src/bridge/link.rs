@@ -9,7 +9,10 @@ use wb_attest::{
     log::Entry,
 };
 
-use super::port::{Port, PortError};
+use super::{
+    port::{Port, PortError},
+    record::ENTRIES_MAX,
+};
 
 /// Longest statement that the protocol can carry: offsets are 16 bits in units of 64 bytes.
 const STATEMENT_BYTES_MAX: u32 = 65_535 * 64;
@@ -17,6 +20,8 @@ const STATEMENT_BYTES_MAX: u32 = 65_535 * 64;
 const POLL: Duration = Duration::from_millis(100);
 /// Looks before a statement counts as not coming: signing takes seconds on the slowest board.
 const POLLS: u32 = 1200;
+/// Looks after which a person is told what is waited for (U-3).
+const QUIET_POLLS: u32 = 20;
 
 /// Why a request brought nothing to go on with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,12 +75,24 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Link<P> {
     port: P,
+    /// Hears what is waited for when a wait is long.
+    say: fn(&str),
 }
 
 impl<P: Port> Link<P> {
     /// Talks over `port`.
     pub const fn new(port: P) -> Self {
-        Self { port }
+        Self { port, say: |_| {} }
+    }
+
+    /// Talks over `port`, and tells what is waited for when a wait is long.
+    pub const fn telling(port: P, say: fn(&str)) -> Self {
+        Self { port, say }
+    }
+
+    /// Tells what is waited for.
+    pub fn tell(&self, text: &str) {
+        (self.say)(text);
     }
 
     /// The port.
@@ -156,6 +173,10 @@ impl<P: Port> Link<P> {
         if first < seq {
             return Err(LinkError::answer("LEAVES", "entries from before those asked for"));
         }
+        if first > ENTRIES_MAX {
+            let what = format!("entry number {first}, more than any session makes");
+            return Err(LinkError::answer("LEAVES", what));
+        }
         Ok(Batch { first, lost, entries: leaves.entries().collect() })
     }
 
@@ -164,10 +185,13 @@ impl<P: Port> Link<P> {
     /// # Errors
     /// [`LinkError`]; [`PortError::Silent`] when none becomes ready.
     pub fn statement(&mut self) -> Result<Vec<u8>, LinkError> {
-        for _ in 0..POLLS {
+        for poll in 0..POLLS {
             let info = self.info()?;
             if info.has(flag::STATEMENT) {
                 return self.fetch(info.statement, info.answer);
+            }
+            if poll == QUIET_POLLS {
+                self.tell("waiting for the bridge to sign its statement");
             }
             self.port.pause(POLL);
         }

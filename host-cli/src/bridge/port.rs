@@ -32,8 +32,23 @@ impl Identity {
 
     /// One line that tells this bridge from others.
     pub fn line(&self) -> String {
-        format!("{} (bus {}, address {})", self.serial, self.bus, self.address)
+        let (serial, bus) = (shown(&self.serial), shown(&self.bus));
+        format!("{serial} (bus {bus}, address {})", self.address)
     }
+}
+
+/// Text from a device for a terminal, whatever the device has put into it: control characters, and characters that are not seen or that turn
+/// the direction of what follows, are escaped.
+pub fn shown(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c,
+                '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+                | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+    };
+    text.chars()
+        .flat_map(|c| if is_hidden(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
 }
 
 /// Why a request was not carried out.

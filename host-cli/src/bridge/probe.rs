@@ -1,7 +1,7 @@
 //! Writing an image through a debug probe, with probe-rs.
 //!
 //! Probes that speak CMSIS-DAP version 2, J-Link or ST-Link work without a system library. Only the sectors that the image lies in are
-//! erased, and what else they hold is kept: the key page survives.
+//! erased, and what else they hold is written back; the key page lies in a sector of its own.
 
 use anyhow::{Context, Result};
 use probe_rs::{
@@ -11,7 +11,7 @@ use probe_rs::{
     probe::{DebugProbeInfo, list::Lister},
 };
 
-use super::{boards::Board, image::Image};
+use super::{boards::Board, image::Image, port::shown};
 use crate::exit::{Exit, Failure};
 
 /// Writes the image and reads it back. `progress` hears how many bytes were written.
@@ -27,7 +27,7 @@ pub fn flash(
 ) -> Result<String> {
     let chip = chip(board)?;
     let probe = choose(Lister::new().list_all(), serial)?;
-    let name = probe.to_string();
+    let name = shown(&probe.to_string());
     let opened = probe.open().with_context(|| name.clone()).map_err(input)?;
     let mut session = opened
         .attach(chip, Permissions::default())

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use wb_attest::{
     Digest,
     log::Entry,
-    verify::{pem, public_key_from_pem},
+    verify::{Statement, pem, public_key_from_pem},
 };
 
 use crate::{
@@ -33,6 +33,10 @@ pub const KEY_FILE: &str = "key.pem";
 const LOG_LINE_MAX: u64 = 128;
 /// Longest line of a journal, and longest key file.
 const TEXT_MAX: u64 = 1 << 16;
+/// Most lines of a journal: two for each checkpoint, one every ten seconds for a month.
+const LINES_MAX: usize = 1 << 20;
+/// Most entries of a session: 64 TiB.
+pub const ENTRIES_MAX: u64 = 1 << 26;
 
 /// A line of a session's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +134,11 @@ impl Folder {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// An existing folder that is only read.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The path of a file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -146,6 +155,28 @@ impl Folder {
     /// When it exists or cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_new(&self.file(name), bytes)
+    }
+
+    /// Writes a file that an interrupted run may have written already: the same bytes are left as they are.
+    ///
+    /// # Errors
+    /// When it holds other bytes or cannot be written.
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let is_there = fs::read(self.file(name)).is_ok_and(|held| held == bytes);
+        if is_there { Ok(()) } else { self.write(name, bytes) }
+    }
+
+    /// Whether there is room for files of `bytes` bytes and the right to write them.
+    ///
+    /// # Errors
+    /// When there is not.
+    pub fn check_room(&self, bytes: usize) -> Result<()> {
+        let probe = || {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(&vec![0; bytes])?;
+            file.as_file().sync_all()
+        };
+        probe().with_context(|| format!("{} cannot be written to", self.path.display()))
     }
 
     /// Stores the public key, or checks that the folder is of this key already.
@@ -194,14 +225,27 @@ impl Folder {
     }
 }
 
+/// Opens a file for reading; anything else of that name, such as a pipe that would never end, is refused.
+///
+/// # Errors
+/// When it is no file or cannot be opened.
+pub fn open_file(path: &Path) -> std::io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(std::io::Error::new(ErrorKind::InvalidInput, "not a file"))
+    }
+}
+
 /// Reads a public key.
 ///
 /// # Errors
 /// When the file cannot be read or holds none.
 pub fn read_key(path: &Path) -> Result<[u8; 32]> {
-    let mut text = String::new();
-    let file = File::open(path).with_context(|| path.display().to_string())?;
-    file.take(TEXT_MAX).read_to_string(&mut text).with_context(|| path.display().to_string())?;
+    let mut bytes = Vec::new();
+    let file = open_file(path).with_context(|| path.display().to_string())?;
+    file.take(TEXT_MAX).read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
+    let text = String::from_utf8_lossy(&bytes);
     public_key_from_pem(&text)
         .map_err(|error| Failure::new(Exit::Input, format!("{}: {error}", path.display())).into())
 }
@@ -225,7 +269,25 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(path);
         return Err(anyhow::Error::new(error).context(path.display().to_string()));
     }
+    sync_names(path);
     Ok(())
+}
+
+/// A new file outlives a power cut for sure only when its folder was synced too. Not every system and file system can do that.
+fn sync_names(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+}
+
+/// Adds bytes to a file and syncs them, or leaves it as it was: what comes next must not follow half a line.
+fn append(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
+    let whole = file.metadata()?.len();
+    let written = file.write_all(bytes).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // The first error is the one that matters; what stays of the line is cut off when the file is opened again.
+        let _ = file.set_len(whole);
+    }
+    written
 }
 
 /// The journal of a session.
@@ -249,32 +311,63 @@ impl Journal {
         Ok(Self { name: name.to_owned(), path, lines: vec![start] })
     }
 
-    /// Reads a journal. A last line that was cut short was never acted on and is dropped.
+    /// Takes up a journal to go on with it. A last line that was cut short was never acted on and is cut off.
     ///
     /// # Errors
-    /// When it cannot be read or does not begin with a start.
+    /// When it cannot be read or is damaged.
     pub fn load(folder: &Folder, name: &str) -> Result<Self> {
+        let (journal, whole, is_cut) = Self::parse(folder, name)?;
+        if is_cut {
+            OpenOptions::new().write(true).open(&journal.path)?.set_len(whole)?;
+        }
+        Ok(journal)
+    }
+
+    /// Reads a journal and changes nothing. A last line that was cut short is passed over.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn read(folder: &Folder, name: &str) -> Result<Self> {
+        Self::parse(folder, name).map(|(journal, ..)| journal)
+    }
+
+    /// The journal, the length of its whole lines, and whether something follows them.
+    fn parse(folder: &Folder, name: &str) -> Result<(Self, u64, bool)> {
         let path = folder.file(&format!("{name}{JOURNAL_ENDING}"));
+        let damaged = |line: usize| {
+            let text = format!(
+                "{}, line {}: no line of a journal",
+                path.display(),
+                line.saturating_add(1)
+            );
+            anyhow::Error::new(Failure::new(Exit::Input, text))
+        };
         let mut reader =
-            BufReader::new(File::open(&path).with_context(|| path.display().to_string())?);
+            BufReader::new(open_file(&path).with_context(|| path.display().to_string())?);
         let mut lines: Vec<Line> = Vec::new();
         let mut text = Vec::new();
         let mut whole = 0_u64;
         while reader.by_ref().take(TEXT_MAX).read_until(b'\n', &mut text)? > 0 {
-            let Some(line) = text.strip_suffix(b"\n") else { break };
-            let line = serde_json::from_slice(line).with_context(|| path.display().to_string())?;
-            whole = whole.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
+            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            let Some(line) = text.strip_suffix(b"\n") else {
+                if length >= TEXT_MAX {
+                    return Err(damaged(lines.len()));
+                }
+                break;
+            };
+            let line = serde_json::from_slice(line).map_err(|_| damaged(lines.len()))?;
+            whole = whole.saturating_add(length);
             lines.push(line);
             text.clear();
+            if lines.len() > LINES_MAX {
+                return Err(damaged(lines.len()));
+            }
         }
         if !matches!(lines.first(), Some(Line::Start { .. })) {
             let text = format!("{} is no journal of a session", path.display());
             return Err(Failure::new(Exit::Input, text).into());
         }
-        if !text.is_empty() {
-            OpenOptions::new().write(true).open(&path)?.set_len(whole)?;
-        }
-        Ok(Self { name: name.to_owned(), path, lines })
+        Ok((Self { name: name.to_owned(), path, lines }, whole, !text.is_empty()))
     }
 
     /// Adds a line and syncs it.
@@ -284,9 +377,9 @@ impl Journal {
     pub fn add(&mut self, line: Line) -> Result<()> {
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
-        let mut file = OpenOptions::new().append(true).open(&self.path)?;
-        file.write_all(&text)?;
-        file.sync_data()?;
+        let said = || self.path.display().to_string();
+        let mut file = OpenOptions::new().append(true).open(&self.path).with_context(said)?;
+        append(&mut file, &text).with_context(said)?;
         self.lines.push(line);
         Ok(())
     }
@@ -342,6 +435,40 @@ impl Journal {
         }
     }
 
+    /// Refuses a nonce that a statement of this session answers already: what was signed then would be taken for an answer now.
+    ///
+    /// # Errors
+    /// When it was sent before and not refused by the bridge.
+    pub fn check_fresh(&self, nonce: &Digest) -> Result<()> {
+        let is_same = |text: &str| parse_digest(text) == Some(*nonce);
+        let pairs = self.lines.iter().zip(self.lines.iter().skip(1).map(Some).chain([None]));
+        let is_used = pairs.into_iter().any(|(line, next)| match line {
+            Line::Start { nonce, .. } => is_same(nonce),
+            Line::Finish { nonce, .. } => {
+                is_same(nonce) && !matches!(next, Some(Line::Refused { .. }))
+            }
+            _ => false,
+        });
+        if !is_used {
+            return Ok(());
+        }
+        let text = format!("this nonce was sent before in session {}", self.name);
+        let hint = "a nonce proves nothing the second time; without --nonce a random one is made";
+        Err(Failure::new(Exit::Input, text).hint(hint).into())
+    }
+
+    /// Whether a statement speaks of another medium than the bridge did when the session began.
+    pub fn medium_fault(&self, statement: &Statement) -> Option<String> {
+        let Some(Line::Start { blocks, block_size, .. }) = self.lines.first() else { return None };
+        let drive = &statement.drive;
+        ((drive.capacity, drive.block_size) != (*blocks, *block_size)).then(|| {
+            format!(
+                "it is of a medium of {} blocks of {} bytes; the session began with {blocks} of {block_size}",
+                drive.capacity, drive.block_size
+            )
+        })
+    }
+
     /// Power-ups and session number.
     pub fn session(&self) -> Option<(u32, u32)> {
         match self.lines.first() {
@@ -353,6 +480,14 @@ impl Journal {
     /// Statements asked for so far.
     pub fn asked(&self) -> usize {
         self.lines.iter().filter(|line| matches!(line, Line::Finish { .. })).count()
+    }
+
+    /// Name of the last statement that was stored.
+    pub fn last_stored(&self) -> Option<&str> {
+        self.lines.iter().rev().find_map(|line| match line {
+            Line::Statement { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Entries that the last stored statement covers.
@@ -411,9 +546,8 @@ impl LogFile {
         for entry in entries {
             writeln!(text, "{}", log_line(entry))?;
         }
-        self.file.write_all(&text.into_inner().map_err(|error| error.into_error())?)?;
-        self.file.sync_data()?;
-        Ok(())
+        append(&mut self.file, &text.into_inner().map_err(|error| error.into_error())?)
+            .context("the log cannot be written")
     }
 }
 
@@ -439,10 +573,10 @@ fn parse_line(line: &str) -> Option<Entry> {
 /// # Errors
 /// When it cannot be read, or a whole line is no entry.
 pub fn read_log(path: &Path, mut take: impl FnMut(Entry)) -> Result<u64> {
-    let mut reader = BufReader::new(File::open(path).with_context(|| path.display().to_string())?);
+    let mut reader = BufReader::new(open_file(path).with_context(|| path.display().to_string())?);
     let mut line = String::new();
     let (mut whole, mut number) = (0_u64, 0_u64);
-    while reader.by_ref().take(LOG_LINE_MAX).read_line(&mut line)? > 0 {
+    while read_text(&mut reader, &mut line).with_context(|| path.display().to_string())? > 0 {
         number = number.saturating_add(1);
         let Some(text) = line.strip_suffix('\n') else {
             let is_cut = u64::try_from(line.len()).is_ok_and(|length| length < LOG_LINE_MAX);
@@ -451,11 +585,19 @@ pub fn read_log(path: &Path, mut take: impl FnMut(Entry)) -> Result<u64> {
             }
             return Err(no_entry(path, number));
         };
+        if number > ENTRIES_MAX {
+            let text = format!("{} holds more entries than any session makes", path.display());
+            return Err(Failure::new(Exit::Verification, text).into());
+        }
         take(parse_line(text).ok_or_else(|| no_entry(path, number))?);
         whole = whole.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
         line.clear();
     }
     Ok(whole)
+}
+
+fn read_text(reader: &mut BufReader<File>, line: &mut String) -> std::io::Result<usize> {
+    reader.take(LOG_LINE_MAX).read_line(line)
 }
 
 fn no_entry(path: &Path, line: u64) -> anyhow::Error {

@@ -21,11 +21,11 @@ use wb_attest::{
     statement::Kind,
     verify::{Expected, Finding, LogVerdict, Signed, Statement},
 };
-use wb_policy::tables::POLICY_DIGEST;
 
 pub use wb_attest::interface::Ending;
 
 use super::{
+    judge,
     link::{Link, LinkError},
     port::Port,
     record::{Folder, JOURNAL_SCHEMA, Journal, KEY_FILE, Line, LogFile, now, read_key},
@@ -39,6 +39,8 @@ use crate::{
 pub const CHECKPOINT_ENTRIES: u64 = (64 << 30) / CHUNK as u64;
 /// Answers taken in one go, so that a reader faster than the link does not keep everything else waiting.
 const ANSWERS_MAX: usize = 4096;
+/// How often the rest of a log is gone for after its statement: more than the largest ring, and an end to a bridge that makes none.
+const DRAINS_MAX: u32 = 64;
 /// Pause when the bridge has no entry for us.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -50,6 +52,14 @@ pub fn failure(error: LinkError) -> anyhow::Error {
         failure = failure.hint("this daleel speaks layout 1 of the bridge's interface");
     }
     failure.into()
+}
+
+/// What the bridge had shown before a statement was asked for: a statement that tells of less is contradicted by its own bridge. Nothing is
+/// known of what an earlier run asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    refused: u64,
+    entries: u64,
 }
 
 /// The entries as they come in, and the root over those without a gap.
@@ -212,6 +222,8 @@ impl<'l, P: Port> Session<'l, P> {
         let info = link.info().map_err(failure)?;
         check_ready(&info, supersede)?;
         let folder = Folder::open(path)?;
+        // Before anything is written: the folder may be of another bridge whose session is open.
+        folder.keep_key(&info.public_key)?;
         if let Some(mut journal) = folder.unfinished()? {
             let is_open = info.has(flag::SESSION)
                 && journal.session() == Some((info.boot_counter, info.session));
@@ -220,10 +232,13 @@ impl<'l, P: Port> Session<'l, P> {
                 let hint = "take its statement with `attest finish`";
                 return Err(Failure::new(Exit::Input, text).hint(hint).into());
             }
-            let why = "the session was not there any more when the next one was started";
+            let why = if is_open {
+                "given up: the next one was started in its place"
+            } else {
+                "it was not there any more when the next one was started"
+            };
             journal.add(Line::Broken { when: now(), why: why.to_owned() })?;
         }
-        folder.keep_key(&info.public_key)?;
         let number = info.session.saturating_add(1);
         let name = session_name(info.boot_counter, number);
         let start = start_line(&info, number, &nonce);
@@ -308,12 +323,12 @@ impl<'l, P: Port> Session<'l, P> {
         }
     }
 
-    /// Fetches and keeps the entries that the bridge holds; how many.
+    /// Fetches and keeps the entries that the bridge holds; how many numbers further that is, with those that it dropped.
     ///
     /// # Errors
     /// When the bridge is gone, answers wrongly, or the log cannot be written.
     pub fn drain(&mut self) -> Result<u64> {
-        let mut count = 0_u64;
+        let from = self.chain.next;
         let info = self.link.info().map_err(failure)?;
         self.refused = info.refused;
         for _ in 0..ANSWERS_MAX {
@@ -326,14 +341,15 @@ impl<'l, P: Port> Session<'l, P> {
                 }
                 Err(error) => return Err(failure(error)),
             };
+            // What lies before the first it still holds was dropped.
+            self.chain.next = self.chain.next.max(batch.first);
             if batch.entries.is_empty() {
                 break;
             }
             self.log.add(&batch.entries)?;
             batch.entries.iter().for_each(|entry| self.chain.add(entry));
-            count = count.saturating_add(u64::try_from(batch.entries.len()).unwrap_or(u64::MAX));
         }
-        Ok(count)
+        Ok(self.chain.next.saturating_sub(from))
     }
 
     /// Asks for a statement, verifies and stores it.
@@ -341,7 +357,9 @@ impl<'l, P: Port> Session<'l, P> {
     /// # Errors
     /// [`Exit::SourceLost`] when the session is gone, [`Exit::Verification`] when what comes is no statement of this session.
     pub fn statement(&mut self, ending: Ending, nonce: Digest) -> Result<Stored> {
+        self.journal.check_fresh(&nonce)?;
         self.drain()?;
+        let shown = Shown { refused: self.refused.into(), entries: self.chain.next };
         let last = ending == Ending::Final;
         let name = match ending {
             Ending::Final => self.journal.name().to_owned(),
@@ -358,7 +376,7 @@ impl<'l, P: Port> Session<'l, P> {
             }
             return Err(failure(error));
         }
-        self.fetch(&name, last, nonce)
+        self.fetch(&name, last, nonce, shown)
     }
 
     /// The statement that an earlier run asked for and did not get to store; `None` when there is none. Whether that run's FINISH arrived
@@ -371,8 +389,8 @@ impl<'l, P: Port> Session<'l, P> {
         let info = self.link.info().map_err(failure)?;
         if info.has(flag::STATEMENT) {
             let bytes = self.link.statement().map_err(failure)?;
-            if let Ok((signed, findings)) = self.check(&bytes, last, nonce) {
-                return self.store(&name, &signed, findings).map(Some);
+            if let Ok(signed) = self.check(&bytes, last, nonce) {
+                return self.store(&name, &signed, Shown::default()).map(Some);
             }
         }
         if info.has(flag::SESSION) {
@@ -383,7 +401,7 @@ impl<'l, P: Port> Session<'l, P> {
                 _ => {}
             }
         }
-        self.fetch(&name, last, nonce).map(Some)
+        self.fetch(&name, last, nonce, Shown::default()).map(Some)
     }
 
     /// Why FINISH was refused: the session is gone, or the bridge is busy.
@@ -399,12 +417,12 @@ impl<'l, P: Port> Session<'l, P> {
         }
     }
 
-    fn fetch(&mut self, name: &str, last: bool, nonce: Digest) -> Result<Stored> {
+    fn fetch(&mut self, name: &str, last: bool, nonce: Digest, shown: Shown) -> Result<Stored> {
         let bytes = self.link.statement().map_err(failure)?;
         match self.check(&bytes, last, nonce) {
-            Ok((signed, findings)) => self.store(name, &signed, findings),
+            Ok(signed) => self.store(name, &signed, shown),
             Err(why) => {
-                self.folder.write(&format!("{name}.rejected"), &bytes)?;
+                self.folder.keep(&format!("{name}.rejected"), &bytes)?;
                 let line = Line::Rejected { when: now(), name: name.to_owned(), why: why.clone() };
                 self.journal.add(line)?;
                 let text = format!("what the bridge gave is no statement of this session: {why}");
@@ -414,13 +432,8 @@ impl<'l, P: Port> Session<'l, P> {
         }
     }
 
-    /// Form, key, signature, nonces, session; what else does not fit is given back.
-    fn check(
-        &self,
-        bytes: &[u8],
-        last: bool,
-        nonce: Digest,
-    ) -> Result<(Signed, Vec<Finding>), String> {
+    /// Form, key, signature, nonces, session, digests: whether it is the statement that was asked for.
+    fn check(&self, bytes: &[u8], last: bool, nonce: Digest) -> Result<Signed, String> {
         let signed = Signed::parse(bytes).map_err(|reject| reject.to_string())?;
         let statement = signed.verify(&self.key).map_err(|reject| reject.to_string())?;
         let start_nonce =
@@ -438,31 +451,57 @@ impl<'l, P: Port> Session<'l, P> {
         if self.journal.session() != Some((statement.boot_counter, statement.session.number)) {
             return Err("it is of another session".to_owned());
         }
-        let (fatal, rest): (Vec<_>, Vec<_>) =
-            statement.findings(&expected).into_iter().partition(|finding| {
-                use Finding::{EndNonce, Firmware, Policy, StartNonce};
-                matches!(finding, StartNonce | EndNonce | Firmware | Policy)
-            });
-        match fatal.first() {
-            Some(finding) => Err(finding.to_string()),
-            None => Ok((signed, rest)),
-        }
+        let fatal = statement.findings(&expected).into_iter().find(|finding| {
+            use Finding::{EndNonce, Firmware, Policy, StartNonce};
+            matches!(finding, StartNonce | EndNonce | Firmware | Policy)
+        });
+        fatal.map_or(Ok(signed), |finding| Err(finding.to_string()))
     }
 
-    fn store(&mut self, name: &str, signed: &Signed, wrong: Vec<Finding>) -> Result<Stored> {
+    /// What does not fit: in itself, to what the bridge showed before, and to its statement before this one.
+    fn contradictions(&self, statement: &Statement, shown: Shown) -> Vec<String> {
+        let mut wrong = judge::failures(statement);
+        if statement.refusals.modifying < shown.refused {
+            wrong.push(format!(
+                "it tells of {} refused modifying commands; the bridge itself had shown {}",
+                statement.refusals.modifying, shown.refused
+            ));
+        }
+        if statement.log.entries < shown.entries {
+            wrong.push(format!(
+                "it covers {} log entries; the bridge itself had handed out {}",
+                statement.log.entries, shown.entries
+            ));
+        }
+        wrong.extend(self.journal.medium_fault(statement));
+        if let Some(before) = self.before() {
+            let text = |what| format!("against the statement before it: {what}");
+            wrong.extend(judge::succession(&before, statement).into_iter().map(text));
+        }
+        wrong
+    }
+
+    /// The statement that was stored last, where it is still what it was.
+    fn before(&self) -> Option<Statement> {
+        let name = self.journal.last_stored()?;
+        let bytes = std::fs::read(self.folder.file(&format!("{name}.cbor"))).ok()?;
+        Signed::parse(&bytes).ok()?.verify(&self.key).ok().cloned()
+    }
+
+    fn store(&mut self, name: &str, signed: &Signed, shown: Shown) -> Result<Stored> {
         let statement = signed.unverified();
+        let wrong = self.contradictions(statement, shown);
         // After a final statement a bridge may refuse the last entries; the verdict on the log says what that costs.
-        while self.chain.next < statement.log.entries {
-            if !matches!(self.drain(), Ok(1..)) {
+        for _ in 0..DRAINS_MAX {
+            if self.chain.next >= statement.log.entries || !matches!(self.drain(), Ok(1..)) {
                 break;
             }
         }
         let verdict = self.chain.check(statement.log.entries, &statement.log.root);
-        let mut findings: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        let is_wrong = !wrong.is_empty() || verdict == LogVerdict::Differs;
+        let mut findings = wrong;
         findings.extend(log_finding(statement, verdict));
-        if statement.firmware.policy != POLICY_DIGEST {
-            findings.push("the policy is not the one of this release of daleel".to_owned());
-        }
+        findings.extend(judge::findings(statement));
         let stored = Stored {
             name: name.to_owned(),
             kind: statement.session.kind,
@@ -471,7 +510,7 @@ impl<'l, P: Port> Session<'l, P> {
             root: hex(&statement.log.root),
             log: verdict_word(verdict),
             refused_modifying: statement.refusals.modifying,
-            is_wrong: !wrong.is_empty() || verdict == LogVerdict::Differs,
+            is_wrong,
             findings,
         };
         self.keep(&stored, signed)?;
@@ -501,11 +540,7 @@ impl<'l, P: Port> Session<'l, P> {
         let files: [(&str, &[u8]); 4] =
             [("cbor", signed.cbor()), ("tbs", &tbs), ("sig", signed.signature()), ("json", &json)];
         for (ending, bytes) in files {
-            let file = format!("{}.{ending}", stored.name);
-            let is_there = std::fs::read(self.folder.file(&file)).is_ok_and(|held| held == bytes);
-            if !is_there {
-                self.folder.write(&file, bytes)?;
-            }
+            self.folder.keep(&format!("{}.{ending}", stored.name), bytes)?;
         }
         Ok(())
     }
@@ -580,7 +615,7 @@ fn lost(why: &str, journal: Option<&Journal>) -> anyhow::Error {
     let held = journal.covered();
     failure
         .hint(format!(
-            "its last checkpoint is its statement and covers {held} MiB-entries; what was read after it has no bridge digest"
+            "its last checkpoint is its statement and covers {held} log entries; what was read after it has no bridge digest"
         ))
         .into()
 }

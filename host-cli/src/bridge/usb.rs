@@ -15,7 +15,10 @@ use nusb::{
 };
 use wb_attest::interface::{BRIDGE_INTERFACE, PRODUCT_ID, Request, Setup, VENDOR_ID};
 
-use super::port::{Identity, Port, PortError};
+use super::{
+    attached::Attached,
+    port::{Identity, Port, PortError},
+};
 
 /// What the product string of every bridge begins with.
 const PRODUCT_PREFIX: &str = "Daleel write blocker";
@@ -50,9 +53,8 @@ fn is_bridge(device: &DeviceInfo) -> bool {
 #[derive(Clone, Debug)]
 pub struct Found(DeviceInfo);
 
-impl Found {
-    /// Who it is.
-    pub fn identity(&self) -> Identity {
+impl Attached for Found {
+    fn identity(&self) -> Identity {
         let device = &self.0;
         Identity {
             bus: device.bus_id().to_owned(),
@@ -64,11 +66,13 @@ impl Found {
         }
     }
 
-    /// Claims interface 1.
-    ///
-    /// # Errors
-    /// [`PortError::System`], with what helps where the operating system denies it.
-    pub fn open(&self) -> Result<UsbPort, PortError> {
+    fn open(&self) -> Result<Box<dyn Port>, PortError> {
+        Ok(Box::new(self.claim()?))
+    }
+}
+
+impl Found {
+    fn claim(&self) -> Result<UsbPort, PortError> {
         let device = self.0.open().wait().map_err(|error| system(&error))?;
         let interface =
             device.claim_interface(BRIDGE_INTERFACE).wait().map_err(|error| system(&error))?;
@@ -195,7 +199,7 @@ impl Port for UsbPort {
         while started.elapsed() < within {
             thread::sleep(LOOK_EVERY);
             let same = find()?.into_iter().find(|found| found.place() == place);
-            let Some(Ok(mut port)) = same.map(|found| found.open()) else { continue };
+            let Some(Ok(mut port)) = same.map(|found| found.claim()) else { continue };
             // The enumeration that ends may still be listed; it does not answer any more.
             if is_answering(&mut port) {
                 *self = port;

@@ -5,9 +5,8 @@
 //! which files belong together.
 
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::Read,
+    fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -16,18 +15,17 @@ use serde::Serialize;
 use wb_attest::{
     KEY_COPY_NOTICE,
     key::key_id,
-    log::{CHUNK, Entry},
-    proof::Nodes as _,
+    log::CHUNK,
     sha256,
-    statement::{Extent, Kind},
-    verify::{Image, LogVerdict, Signed, Statement, Tree},
+    statement::Kind,
+    verify::{Image, Signed, Statement},
 };
-use wb_policy::tables::POLICY_DIGEST;
 
 use super::{
     coverage::{self, CoverageJson, Uncovered},
-    record::{Folder, Journal, read_log},
-    session::{log_finding, session_name, verdict_word},
+    judge,
+    record::{KEY_FILE, open_file, read_key},
+    sessions,
 };
 use crate::{
     exit::{Exit, Failure},
@@ -121,17 +119,59 @@ pub struct Outcome {
     pub image: Option<Image>,
 }
 
-/// A statement with its session's log.
-struct Verified {
-    index: usize,
-    statement: Statement,
+/// A statement whose signature is right.
+pub struct Verified {
+    /// Its place in the report.
+    pub index: usize,
+    /// What it says.
+    pub statement: Statement,
 }
 
-/// Checks one statement or all of a folder.
+/// How far a check is, for who waits for it: in log entries, each of which is read and then put into its tree.
+pub struct Tell<'t> {
+    done: u64,
+    hear: &'t mut dyn FnMut(u64),
+}
+
+/// Entries between two words.
+const TELL_EVERY: u64 = 1 << 14;
+
+impl Tell<'_> {
+    /// An entry was read, or put into the tree.
+    pub fn entry(&mut self) {
+        self.done = self.done.saturating_add(1);
+        if self.done.is_multiple_of(TELL_EVERY) {
+            (self.hear)(self.done);
+        }
+    }
+}
+
+/// About how much [`verify_telling`] will tell of: the log entries that the files have room for, twice.
+pub fn work(path: &Path) -> u64 {
+    const LINE_BYTES: u64 = 90;
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+    let logs = entries
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "log"));
+    let bytes = logs.filter_map(|entry| Some(entry.metadata().ok()?.len()));
+    bytes.fold(0, u64::saturating_add).div_ceil(LINE_BYTES).saturating_mul(2)
+}
+
+/// Checks one statement or all of a folder. Nothing is written.
 ///
 /// # Errors
 /// When nothing can be read; what is wrong with a statement is in the outcome.
 pub fn verify(path: &Path, key: &[u8; 32]) -> Result<Outcome> {
+    verify_telling(path, key, &mut |_| {})
+}
+
+/// The same for a program with somebody in front of it: `hear` is told how many entries are done, see [`work`].
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_telling(path: &Path, key: &[u8; 32], hear: &mut dyn FnMut(u64)) -> Result<Outcome> {
+    let mut tell = Tell { done: 0, hear };
     let (folder, files) = statement_files(path)?;
     let mut report = VerifyJson {
         schema: "daleel.bridge-verify/1",
@@ -154,14 +194,23 @@ pub fn verify(path: &Path, key: &[u8; 32]) -> Result<Outcome> {
     right.sort_by_key(|one| {
         (one.statement.boot_counter, one.statement.session.number, one.statement.session.checkpoint)
     });
-    twins(&right, &mut report);
-    let logs = check_sessions(&folder, &right, &mut report)?;
+    report.failures.extend(key_fault(&folder, key));
+    let is_folder = path.is_dir();
+    let logs = sessions::check(&folder, &right, &mut report, is_folder, &mut tell)?;
     let (image, uncovered) = coverage::of(&right_statements(&right), &logs, &mut report.failures);
     report.coverage = image.as_ref().map(|image| coverage::json(image, &uncovered));
     let all_right = report.statements.iter().all(|one| one.verified && one.failures.is_empty());
     report.statements.sort_by(|one, other| place(one).cmp(&place(other)));
     report.verified = all_right && report.failures.is_empty() && !report.statements.is_empty();
     Ok(Outcome { report, uncovered, image })
+}
+
+/// The key beside the statements is the one that the commands for OpenSSL name.
+fn key_fault(folder: &Path, key: &[u8; 32]) -> Option<String> {
+    let path = folder.join(KEY_FILE);
+    let is_another = path.exists() && !read_key(&path).is_ok_and(|held| held == *key);
+    is_another
+        .then(|| format!("the {KEY_FILE} beside the statements is not the key that was given"))
 }
 
 /// By power-up, session and number; what is not verified comes first.
@@ -203,7 +252,7 @@ fn statement_files(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let said = |error: std::io::Error| format!("{}: {error}", file_name(path));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(said)?;
+    let file = open_file(path).map_err(said)?;
     file.take(FILE_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(said)?;
     let is_long = u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_MAX);
     if is_long { Err(format!("{} is far too long", file_name(path))) } else { Ok(bytes) }
@@ -248,11 +297,9 @@ fn check_files(path: &Path, key: &[u8; 32]) -> (CheckedJson, Option<Statement>) 
     checked.root = Some(hex(&statement.log.root));
     checked.firmware = Some(hex(&statement.firmware.digest));
     checked.refused_modifying = Some(statement.refusals.modifying);
-    checked.failures.extend(statement.contradictions().iter().map(ToString::to_string));
-    checked.failures.extend(rendering_fault(&path.with_extension("json"), &statement));
-    if statement.firmware.policy != POLICY_DIGEST {
-        checked.findings.push("the policy is not the one of this release of daleel".to_owned());
-    }
+    checked.failures.extend(judge::failures(&statement));
+    checked.failures.extend(rendering_fault(path, &statement, &checked.sha256));
+    checked.findings.extend(judge::findings(&statement));
     (checked, Some(statement))
 }
 
@@ -264,157 +311,24 @@ fn read_signed(path: &Path, key: &[u8; 32], digest: &mut String) -> Result<State
     signed.verify(key).cloned().map_err(|reject| reject.to_string())
 }
 
-/// Whether the rendering says what the statement does.
-fn rendering_fault(path: &Path, statement: &Statement) -> Option<String> {
-    let name = file_name(path);
-    let held = match read(path) {
+/// Whether the rendering says what the statement does, under its name, with its digest and the sentence that every report has. What it says
+/// of the log is of the time when it was stored.
+fn rendering_fault(cbor: &Path, statement: &Statement, sha256: &str) -> Option<String> {
+    let path = cbor.with_extension("json");
+    let name = file_name(&path);
+    let held = match read(&path) {
         Ok(held) => held,
         Err(why) => return Some(why),
     };
     let rendered: Option<serde_json::Value> = serde_json::from_slice(&held).ok();
+    let text = |key: &str| rendered.as_ref()?.get(key)?.as_str();
+    let stem = name.strip_suffix(".json");
     let is_same = rendered.as_ref().and_then(|held| held.get("statement"))
-        == serde_json::to_value(statement).ok().as_ref();
+        == serde_json::to_value(statement).ok().as_ref()
+        && text("sha256") == Some(sha256)
+        && text("name") == stem
+        && text("notice") == Some(KEY_COPY_NOTICE);
     (!is_same).then(|| format!("{name} does not say what the statement says"))
-}
-
-/// The same place in the same session twice: a copy, or two statements where the bridge makes one.
-fn twins(right: &[Verified], report: &mut VerifyJson) {
-    for pair in right.windows(2) {
-        let [one, other] = pair else { continue };
-        let place = |of: &Verified| {
-            let session = &of.statement.session;
-            (of.statement.boot_counter, session.number, session.checkpoint)
-        };
-        if place(one) != place(other) {
-            continue;
-        }
-        let file = |of: &Verified| {
-            report.statements.get(of.index).map(|found| found.file.clone()).unwrap_or_default()
-        };
-        let text =
-            format!("{} and {} are for the same place in one session", file(one), file(other));
-        if one.statement == other.statement {
-            report.findings.push(format!("{text}: copies"));
-        } else {
-            report.failures.push(format!("{text}, and they differ"));
-        }
-    }
-}
-
-/// The proven entries of each session, in the order of the sessions.
-pub type SessionLogs = Vec<(u32, Vec<Entry>)>;
-
-/// Nonces and logs, session by session.
-fn check_sessions(
-    folder: &Path,
-    right: &[Verified],
-    report: &mut VerifyJson,
-) -> Result<SessionLogs> {
-    let mut sessions: BTreeMap<(u32, u32), Vec<&Verified>> = BTreeMap::new();
-    for one in right {
-        let place = (one.statement.boot_counter, one.statement.session.number);
-        sessions.entry(place).or_default().push(one);
-    }
-    let mut logs = Vec::new();
-    for (number, ((boot, session), statements)) in sessions.into_iter().enumerate() {
-        let name = session_name(boot, session);
-        check_nonces(folder, &name, &statements, report);
-        let log = folder.join(format!("{name}.log"));
-        let mut entries = Vec::new();
-        if log.exists() {
-            if let Err(error) = read_log(&log, |entry| entries.push(entry)) {
-                report.failures.push(format!("{error:#}"));
-            }
-        } else if statements.iter().any(|one| one.statement.log.entries > 0) {
-            report
-                .findings
-                .push(format!("{name}.log is not here: nothing is covered by this session"));
-        }
-        let tree = contiguous(&entries);
-        let mut proven = 0;
-        for one in &statements {
-            let verdict = log_verdict(&tree, &one.statement);
-            if verdict == LogVerdict::Agrees {
-                proven = proven.max(one.statement.log.entries);
-            }
-            let Some(checked) = report.statements.get_mut(one.index) else { continue };
-            if !log.exists() {
-                continue;
-            }
-            checked.log = Some(verdict_word(verdict));
-            let finding = log_finding(&one.statement, verdict);
-            if is_explained(&one.statement, verdict) {
-                checked.findings.extend(finding);
-            } else {
-                checked.failures.extend(finding);
-            }
-        }
-        entries.truncate(usize::try_from(proven).unwrap_or(usize::MAX));
-        logs.push((u32::try_from(number).unwrap_or(u32::MAX), entries));
-    }
-    Ok(logs)
-}
-
-/// The log over the entries as far as they follow each other from the first on. Its roots serve all statements of the session.
-fn contiguous(entries: &[Entry]) -> Tree {
-    let mut tree = Tree::default();
-    for entry in entries {
-        if tree.append(entry).is_err() {
-            break;
-        }
-    }
-    tree
-}
-
-/// What the kept entries say of a statement's root.
-fn log_verdict(tree: &Tree, statement: &Statement) -> LogVerdict {
-    match tree.root_at(statement.log.entries) {
-        Some(root) if root == statement.log.root => LogVerdict::Agrees,
-        Some(_) => LogVerdict::Differs,
-        None => LogVerdict::Missing { have: tree.size() },
-    }
-}
-
-/// Whether what the log lacks is what the bridge says that it dropped. A bridge names so many ranges and no more.
-fn is_explained(statement: &Statement, verdict: LogVerdict) -> bool {
-    let ranges = &statement.log.lost_ranges;
-    match verdict {
-        LogVerdict::Agrees => true,
-        LogVerdict::Differs => false,
-        LogVerdict::Missing { have } => {
-            let is_in = |range: &Extent| {
-                have.checked_sub(range.lba).is_some_and(|into| into < range.blocks)
-            };
-            statement.log.lost > 0 && (ranges.first.iter().any(is_in) || !ranges.is_whole())
-        }
-    }
-}
-
-fn check_nonces(folder: &Path, name: &str, statements: &[&Verified], report: &mut VerifyJson) {
-    let starts: Vec<_> = statements.iter().map(|one| one.statement.start_nonce).collect();
-    if starts.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
-        report
-            .failures
-            .push(format!("{name}: statements of one session name different start nonces"));
-    }
-    let held = Folder::open(folder).and_then(|folder| Journal::load(&folder, name));
-    let Ok(journal) = held else {
-        report.findings.push(format!(
-            "{name}: no journal here, so the nonces have to be compared with what they were made from"
-        ));
-        return;
-    };
-    for one in statements {
-        let Some(checked) = report.statements.get_mut(one.index) else { continue };
-        let stated = (one.statement.start_nonce, one.statement.end_nonce);
-        let stem = checked.file.strip_suffix(".cbor").unwrap_or(&checked.file);
-        let is_ours = journal.nonces(stem) == Some(stated);
-        checked.nonces = Some(is_ours);
-        if !is_ours {
-            let text = "its nonces are not those that were sent: a statement of another time or for another name";
-            checked.failures.push(text.to_owned());
-        }
-    }
 }
 
 /// How many bytes of a medium a chunk has in front of it.

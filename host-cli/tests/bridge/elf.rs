@@ -78,6 +78,8 @@ impl Elf {
         if self.defmt.is_some() {
             sections.push([27, 1, 0, 0, defmt.0, defmt.1, 0, 0, 1, 0]);
         }
+        // The table of sections is aligned to its fields.
+        data.resize(data.len().next_multiple_of(4), 0);
         let at = (base + data.len()) as u32;
         let mut file = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
         file.extend([2_u16, 40].iter().flat_map(|field| field.to_le_bytes()));

@@ -123,7 +123,8 @@ fn a_statement_under_another_name_is_a_replay() {
     let report = check(&folder, &key);
     assert!(!report.verified);
     let failures: Vec<_> = report.statements.iter().flat_map(|one| &one.failures).collect();
-    assert!(failures[0].contains("not those that were sent"), "{failures:?}");
+    let is_replay = failures.iter().any(|text| text.contains("not those that were sent"));
+    assert!(is_replay, "{failures:?}");
     assert!(report.findings.iter().any(|finding| finding.contains("copies")), "{report:?}");
 }
 

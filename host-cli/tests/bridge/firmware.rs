@@ -4,8 +4,8 @@ use std::fs;
 
 use daleel::{
     bridge::{
-        boards::{copy_uf2, is_rp2040, one_volume},
-        formats::{UF2_RP2040, intel_hex, uf2},
+        boards::{Board, copy_uf2, is_rp2040, one_volume},
+        formats::{UF2_RP2040, intel_hex, read_uf2, uf2},
         image::Image,
     },
     exit::Exit,
@@ -20,7 +20,8 @@ fn of(elf: &Elf) -> anyhow::Result<Image> {
     Image::from_elf(&elf.write())
 }
 
-/// 4.5: the digest is SHA-256 of the flash between the symbols, segments by physical address, gaps as zeros.
+/// 4.5: the digest is SHA-256 of the flash between the symbols, segments by physical address, gaps as erased flash: what a loader that writes
+/// segments alone leaves, and what the released .bin has.
 #[test]
 fn the_digest_is_that_of_the_range() {
     let boot: Vec<u8> = (0..=255).collect();
@@ -34,9 +35,9 @@ fn the_digest_is_that_of_the_range() {
         .image(FLASH, FLASH + 0x130);
     let image = of(&elf).unwrap();
     let mut expected = boot.clone();
-    expected.extend([0; 4]);
+    expected.extend([0xFF; 4]);
     expected.extend(code);
-    expected.extend([0; 4]);
+    expected.extend([0xFF; 4]);
     assert_eq!((image.start, &image.bytes), (u64::from(FLASH), &expected));
     assert_eq!(image.digest(), sha256(&[&expected]));
     assert_eq!(image.range(), 0x1000_0000..0x1000_0130);
@@ -113,6 +114,87 @@ fn uf2_known_answer() {
     assert_eq!(uf2(&Image { start: 1 << 32, bytes: vec![1] }, 1), None);
 }
 
+/// What is written as UF2 reads back as the image; a file with any fault in its frame, or of another chip, does not.
+#[test]
+fn uf2_reads_back_and_faults_are_found() {
+    let image = Image { start: FLASH.into(), bytes: (0..1000_u32).map(|at| at as u8).collect() };
+    let file = uf2(&image, UF2_RP2040).unwrap();
+    let read = read_uf2(&file, UF2_RP2040).unwrap();
+    assert_eq!((read.start, &read.bytes[..1000]), (image.start, &image.bytes[..]));
+    assert!(read.bytes[1000..].iter().all(|byte| *byte == 0xFF) && read.bytes.len() == 1024);
+    assert_eq!(read_uf2(&file, 0xE48B_FF59), Err("UF2 of another family of chips"));
+    assert!(read_uf2(&file[..file.len() - 1], UF2_RP2040).is_err());
+    assert!(read_uf2(&[], UF2_RP2040).is_err());
+    assert!(read_uf2(&file[512..], UF2_RP2040).is_err(), "its first block is missing");
+    for block in 0..4 {
+        for at in (0..32).chain(508..512) {
+            let mut changed = file.clone();
+            changed[block * 512 + at] ^= 1;
+            let is_start = (12..16).contains(&at);
+            let is_found = read_uf2(&changed, UF2_RP2040).is_err();
+            assert!(is_found || is_start && block == 0, "block {block}, byte {at}");
+        }
+    }
+}
+
+/// The beginning of a firmware of a board, as its boot ROM looks for it, and its name.
+fn bootable(board: Board, length: usize) -> Image {
+    let mut bytes = vec![0x5A; length];
+    match board {
+        Board::Pico => {
+            let crc = crc::Crc::<u32>::new(&crc::CRC_32_MPEG_2).checksum(&bytes[..252]);
+            bytes[252..256].copy_from_slice(&crc.to_le_bytes());
+        }
+        Board::Teensy41 | Board::Mimxrt1060Evk => {
+            bytes[..4].copy_from_slice(b"FCFB");
+            bytes[0x1000..0x1004].copy_from_slice(&[0xD1, 0, 0x20, 0x40]);
+        }
+    }
+    let name = board.name().as_bytes();
+    bytes[0x1800..0x1800 + name.len()].copy_from_slice(name);
+    Image { start: board.flash_base(), bytes }
+}
+
+/// What is no firmware of a board is not loaded onto it: for another place or board, without a boot block, or so long that it would lie over
+/// the key.
+#[test]
+fn an_image_of_another_board_is_refused() {
+    let boards = [Board::Pico, Board::Teensy41, Board::Mimxrt1060Evk];
+    for board in boards {
+        let good = bootable(board, 0x2000);
+        board.check(&good).unwrap();
+        for other in boards.into_iter().filter(|other| *other != board) {
+            let failure = other.check(&good).unwrap_err();
+            assert_eq!(failure.exit, Exit::Unsupported);
+            let moved = Image { start: other.flash_base(), ..good.clone() };
+            assert!(other.check(&moved).is_err(), "{board:?} on {other:?}");
+        }
+        let noise = Image { bytes: vec![0x5A; 0x2000], ..good.clone() };
+        assert!(board.check(&noise).unwrap_err().text.contains("does not begin as a firmware"));
+        assert!(board.check(&Image { bytes: vec![1], ..good.clone() }).is_err());
+        let room = board.room() as usize;
+        board.check(&bootable(board, room)).unwrap();
+        let long = board.check(&bootable(board, room + 1)).unwrap_err();
+        assert!(long.text.contains("the key page lies behind"), "{}", long.text);
+    }
+}
+
+/// A file for a loader is no image: taken for a .bin it would be loaded as it stands.
+#[test]
+fn a_loaders_file_is_not_taken_for_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fw");
+    let image = bootable(Board::Pico, 0x2000);
+    for bytes in
+        [uf2(&image, UF2_RP2040).unwrap(), intel_hex(&image).unwrap().replace('\n', "\r\n").into()]
+    {
+        fs::write(&path, bytes).unwrap();
+        let (exit, text) = failed(Image::read(&path, None));
+        assert_eq!(exit, Exit::Unsupported);
+        assert!(text.contains("holds an image in pieces"), "{text}");
+    }
+}
+
 /// Intel HEX, record by record, over a boundary of 64 KiB; the bytes of each record add up to zero.
 #[test]
 fn hex_known_answer() {
@@ -146,9 +228,15 @@ fn the_volume_of_a_pico_is_known_by_its_file() {
     assert!(!is_rp2040(&volume));
     fs::write(volume.join("INFO_UF2.TXT"), info).unwrap();
     assert!(is_rp2040(&volume));
-    copy_uf2(&volume, b"blocks").unwrap();
-    assert_eq!(fs::read(volume.join("DALEEL.UF2")).unwrap(), b"blocks");
-    assert_eq!(failed(copy_uf2(&volume, b"blocks")).0, Exit::Input);
+    let file = uf2(&Image { start: FLASH.into(), bytes: vec![7; 1000] }, UF2_RP2040).unwrap();
+    assert_eq!(failed(copy_uf2(folder.path(), &file)).0, Exit::Input, "no such volume");
+    assert_eq!(failed(copy_uf2(&volume, b"blocks")).0, Exit::Internal, "no UF2");
+    let other = uf2(&Image { start: FLASH.into(), bytes: vec![7; 1000] }, 0xE48B_FF59).unwrap();
+    assert_eq!(failed(copy_uf2(&volume, &other)).0, Exit::Internal, "of another chip");
+    assert!(!volume.join("DALEEL.UF2").exists() && !folder.path().join("DALEEL.UF2").exists());
+    copy_uf2(&volume, &file).unwrap();
+    assert_eq!(fs::read(volume.join("DALEEL.UF2")).unwrap(), file);
+    assert_eq!(failed(copy_uf2(&volume, &file)).0, Exit::Input);
     assert_eq!(one_volume(vec![volume.clone()]).unwrap(), volume);
     assert_eq!(one_volume(Vec::new()).unwrap_err().exit, Exit::Input);
     assert_eq!(one_volume(vec![volume.clone(), volume]).unwrap_err().exit, Exit::Input);
@@ -158,7 +246,7 @@ fn the_volume_of_a_pico_is_known_by_its_file() {
 #[cfg(feature = "probe")]
 #[test]
 fn an_image_for_another_chip_is_refused_before_a_probe_is_touched() {
-    use daleel::bridge::{boards::Board, probe::stage};
+    use daleel::bridge::probe::stage;
     for board in [Board::Pico, Board::Mimxrt1060Evk] {
         let good = Image { start: board.flash_base(), bytes: vec![0x11; 4096] };
         let staged = stage(board, &good).unwrap();

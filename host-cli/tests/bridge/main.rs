@@ -10,10 +10,13 @@
     clippy::cast_possible_truncation
 )]
 
+mod claims;
 mod elf;
 mod enrolment;
 mod evidence;
 mod firmware;
+mod folder;
+mod forge;
 mod frames;
 mod openssl;
 mod rig;

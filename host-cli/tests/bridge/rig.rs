@@ -37,6 +37,8 @@ pub struct Tricks {
     pub deaf: u32,
     /// A bit of the last digest of an answer to LEAVES changes.
     pub flip_leaves: bool,
+    /// LEAVES begins with this number.
+    pub first_leaf: Option<u64>,
 }
 
 /// The bridge of the simulator, with tricks.
@@ -66,6 +68,11 @@ impl Port for TrickPort {
                 }
                 _ => {}
             }
+        }
+        if let Some(first) = self.tricks.first_leaf.filter(|_| setup.request == 3) {
+            let head = [&first.to_be_bytes()[..], &[0; 4], &1_u32.to_be_bytes()].concat();
+            let entry = [&first.to_be_bytes()[..], &[0; 44]].concat();
+            answer = [head, entry].concat();
         }
         if self.tricks.flip_leaves && setup.request == 3 && answer.len() > 16 {
             *answer.last_mut().unwrap() ^= 1;

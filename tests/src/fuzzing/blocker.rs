@@ -285,7 +285,7 @@ impl<'b> Bench<'b> {
         }
         assert_eq!(controller.violations(), Vec::<String>::new());
         let emitted = self.bridge.drive().emitted();
-        assert_eq!(emitted.bytes, 31 * u64::from(emitted.wrappers));
+        assert_eq!(emitted.bytes, 31 * emitted.wrappers);
     }
 }
 

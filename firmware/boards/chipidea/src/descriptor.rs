@@ -22,8 +22,9 @@ const PID_SETUP: u32 = 2 << 8;
 
 const ACTIVE: u32 = 1 << 7;
 const HALTED: u32 = 1 << 6;
-const BUFFER_ERROR: u32 = 1 << 5;
 const BABBLE: u32 = 1 << 4;
+/// Missed micro-frame, behind a transaction translator.
+const MISSED: u32 = 1 << 2;
 /// Three tries for a transaction that fails on the bus.
 const THREE_TRIES: u32 = 3 << 10;
 const TRIES_LEFT: u32 = 3 << 10;
@@ -107,7 +108,7 @@ pub enum Progress {
         /// Bytes not moved.
         left: u32,
     },
-    /// The bus failed three times, the device sent more than was asked for, or memory was not fast enough.
+    /// The bus failed three times, or the device sent more than was asked for.
     Failed {
         /// Bytes not moved.
         left: u32,
@@ -116,11 +117,12 @@ pub enum Progress {
 
 /// Reads the token that the controller wrote back.
 ///
-/// A STALL halts the queue with tries left and without an error of its own (EHCI 1.0, 3.5.3 and 4.10.3.1).
+/// A STALL halts the queue with tries left and without babble or a missed micro-frame (EHCI 1.0, 3.5.3, 4.10.3.1 and table 4-13). Memory that is not fast enough never halts it: the
+/// transaction is tried again without being counted, and its bit stays until the transfer ends, however that does (table 3-16).
 pub fn progress(token: u32) -> Progress {
     let left = (token >> 16) & 0x7FFF;
     if token & HALTED != 0 {
-        let stalled = token & (BABBLE | BUFFER_ERROR) == 0 && token & TRIES_LEFT != 0;
+        let stalled = token & (BABBLE | MISSED) == 0 && token & TRIES_LEFT != 0;
         if stalled { Progress::Stalled { left } } else { Progress::Failed { left } }
     } else if token & ACTIVE != 0 {
         Progress::Active

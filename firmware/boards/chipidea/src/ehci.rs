@@ -20,9 +20,9 @@ use crate::{
     port::RootPort,
     queue::{Queue, QueueStates},
     registers::{
-        ASYNCLISTADDR, CMD_ASYNC, CMD_DOORBELL, CMD_RESET, CMD_RUN, CONFIGFLAG, MODE_HOST,
-        STS_ADVANCED, STS_ASYNC, STS_CLEAR, STS_HALTED, STS_SYSTEM_ERROR, USBCMD, USBINTR, USBMODE,
-        USBSTS,
+        ASYNCLISTADDR, BURSTS_ANY, CMD_ASYNC, CMD_DOORBELL, CMD_RESET, CMD_RUN, CONFIGFLAG,
+        MODE_HOST, SBUSCFG, STS_ADVANCED, STS_ASYNC, STS_CLEAR, STS_HALTED, STS_SYSTEM_ERROR,
+        USBCMD, USBINTR, USBMODE, USBSTS,
     },
 };
 
@@ -116,7 +116,7 @@ impl<H: Hardware, const SLOT: usize> Ehci<H, SLOT> {
             hardware,
             memory: Dma::new(memory, bus),
             config,
-            port: RootPort::new(),
+            port: RootPort::new(now),
             queues: QueueStates::default(),
             state: State::Stopping { since: now },
             waiting: None,
@@ -186,6 +186,7 @@ impl<H: Hardware, const SLOT: usize> Ehci<H, SLOT> {
         let list = self.memory.clear_list();
         self.hardware.barrier();
         self.hardware.write(USBMODE, MODE_HOST);
+        self.hardware.write(SBUSCFG, BURSTS_ANY);
         self.hardware.write(USBINTR, 0);
         self.hardware.write(USBSTS, STS_CLEAR);
         self.hardware.write(ASYNCLISTADDR, list);
@@ -194,11 +195,12 @@ impl<H: Hardware, const SLOT: usize> Ehci<H, SLOT> {
         self.hardware.write(CONFIGFLAG, 1);
     }
 
-    /// Resets the controller, which has stopped by itself or does not answer. The device is lost with it.
+    /// Resets the controller, which has stopped by itself or does not answer. The device is lost with it, and what a transfer brought: its place
+    /// is not the driver's before the controller has stopped.
     fn restart(&mut self) {
         stop(&mut self.hardware);
         self.port.restart(&mut self.hardware);
-        if self.waiting.take().is_some() {
+        if self.waiting.take().is_some() || matches!(self.outcome, Some(Ok(_))) {
             self.outcome = Some(Err(PipeFault::Gone));
         }
         self.state = State::Stopping { since: self.now };
@@ -356,7 +358,10 @@ impl<H: Hardware, const SLOT: usize> Ehci<H, SLOT> {
     }
 
     fn draining(&mut self, since: Micros) {
-        if self.hardware.read(USBSTS) & STS_ADVANCED != 0 {
+        let is_late = self.passed(since, DOORBELL_LIMIT);
+        // Some controllers are known to let the bell go without the status bit. That is an answer too.
+        let is_silent = is_late && self.hardware.read(USBCMD) & CMD_DOORBELL == 0;
+        if is_silent || self.hardware.read(USBSTS) & STS_ADVANCED != 0 {
             self.hardware.write(USBSTS, STS_ADVANCED);
             self.hardware.barrier();
             self.memory.release();
@@ -369,7 +374,7 @@ impl<H: Hardware, const SLOT: usize> Ehci<H, SLOT> {
             }
             self.state = State::Idle;
             self.idle();
-        } else if self.has_stopped() || self.passed(since, DOORBELL_LIMIT) {
+        } else if is_late || self.has_stopped() {
             self.restart();
         }
     }

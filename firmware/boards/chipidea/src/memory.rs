@@ -52,8 +52,9 @@ impl Word {
     }
 }
 
-/// A buffer that the controller may read or write while a transfer is on its schedule.
-#[repr(transparent)]
+/// A buffer that the controller may read or write while a transfer is on its schedule. EHCI takes any address, but cores of this family are
+/// known to hang on data towards the device that do not begin on a double word (errata of i.MX chips), so all begin on 32 bytes.
+#[repr(C, align(32))]
 struct Buffer<const N: usize>(UnsafeCell<[u8; N]>);
 
 impl<const N: usize> Buffer<N> {
@@ -166,6 +167,7 @@ impl<const SLOT: usize> Memory<SLOT> {
         assert!(SLOT <= CHAIN * 16_384, "a slot is filled by one transfer");
         assert!(CHUNK_BYTES == 16_384);
         assert!(CONTROL_BYTES + STATUS_BYTES <= 4096, "small buffers lie in one page");
+        assert!(size_of::<Buffer<SLOT>>() == SLOT, "the second slot begins where the first ends");
     };
 
     /// Memory of zeros only, so that it takes no room in an image; the driver writes everything before the controller sees it.

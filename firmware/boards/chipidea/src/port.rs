@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// Without power at the driver's start, so that a device that takes its power from the port begins anew with the bridge, also after a restart that
+/// took it away for no more than a moment.
+const OFF_MICROS: Micros = 500_000;
 /// Supply switch and device, after power comes on (USB 2.0, 7.1.7.3: 100 ms).
 const POWER_MICROS: Micros = 100_000;
 const DEBOUNCE_MICROS: Micros = 100_000;
@@ -24,6 +27,8 @@ const DEBOUNCE_MICROS: Micros = 100_000;
 const RESET_MICROS: Micros = 55_000;
 /// EHCI 1.0, 2.3.9: within 2 ms the port says that the reset is over; as much again for doubt.
 const RESET_END_MICROS: Micros = 4_000;
+/// Resets before a device that none of them enables is given up.
+const RESET_TRIES: u8 = 3;
 const RECOVERY_MICROS: Micros = 12_000;
 /// Time without power after over-current.
 const COOL_MICROS: Micros = 3_000_000;
@@ -45,16 +50,18 @@ enum State {
     Connected,
     Reset {
         since: Micros,
+        tries: u8,
     },
     ResetEnds {
         since: Micros,
+        tries: u8,
     },
     Recovery {
         since: Micros,
         speed: Speed,
     },
     Enabled(Speed),
-    /// Low speed, or a device that the reset did not enable: until it is taken away.
+    /// Low speed, or a device that no reset enabled: until it is taken away.
     Unusable,
 }
 
@@ -66,9 +73,9 @@ pub struct RootPort {
 }
 
 impl RootPort {
-    /// A port without power.
-    pub fn new() -> Self {
-        Self { state: State::Off { until: 0 }, over_current: false }
+    /// A port whose power has just been taken off.
+    pub fn new(now: Micros) -> Self {
+        Self { state: State::Off { until: now.saturating_add(OFF_MICROS) }, over_current: false }
     }
 
     /// Speed of the device, while the port is enabled.
@@ -79,7 +86,8 @@ impl RootPort {
         }
     }
 
-    /// Takes the power off the port and begins anew: after a reset of the controller.
+    /// Begins anew when the controller is reset, which takes the port power bit with it. A switch of the board stays as it is: a drive does not lose
+    /// its supply for the controller's sake.
     pub fn restart(&mut self, hardware: &mut impl Hardware) {
         hardware.set_high_speed(false);
         if !matches!(self.state, State::Off { .. }) {
@@ -100,11 +108,15 @@ impl RootPort {
         if !matches!(self.state, State::Connected | State::Enabled(_) | State::Recovery { .. }) {
             return;
         }
+        self.drive_reset(hardware, RESET_TRIES, now);
+    }
+
+    fn drive_reset(&mut self, hardware: &mut impl Hardware, tries: u8, now: Micros) {
         hardware.set_high_speed(false);
         // Enabled is written as zero together with the reset (EHCI 1.0, 2.3.9).
         let status = hardware.read(PORTSC) & !(PORT_CHANGES | PORT_ENABLED);
         hardware.write(PORTSC, status | PORT_RESET);
-        self.state = State::Reset { since: now };
+        self.state = State::Reset { since: now, tries: tries.saturating_sub(1) };
     }
 
     /// Advances and says how the port stands.
@@ -174,12 +186,19 @@ impl RootPort {
             State::Debounce { since } if passed(since, DEBOUNCE_MICROS) => {
                 self.state = State::Connected;
             }
-            State::Reset { since } if passed(since, RESET_MICROS) => {
+            State::Reset { since, tries } if passed(since, RESET_MICROS) => {
+                // Enabled as one changes nothing; as zero it would disable a port whose reset the chip ended just now.
                 let status = status & !(PORT_CHANGES | PORT_RESET);
-                hardware.write(PORTSC, status);
-                self.state = State::ResetEnds { since: now };
+                hardware.write(PORTSC, status | PORT_ENABLED);
+                self.state = State::ResetEnds { since: now, tries };
             }
-            State::ResetEnds { since } => self.reset_ends(hardware, speeds, status, since, now),
+            State::ResetEnds { since, tries } => {
+                let is_late = passed(since, RESET_END_MICROS);
+                self.reset_ends(hardware, speeds, status, now);
+                if is_late && matches!(self.state, State::ResetEnds { .. }) {
+                    self.not_enabled(hardware, tries, now);
+                }
+            }
             State::Recovery { since, speed } if passed(since, RECOVERY_MICROS) => {
                 self.state = State::Enabled(speed);
             }
@@ -192,7 +211,6 @@ impl RootPort {
         hardware: &mut impl Hardware,
         speeds: SpeedSource,
         status: u32,
-        since: Micros,
         now: Micros,
     ) {
         if status & PORT_RESET == 0 && status & PORT_ENABLED != 0 {
@@ -207,7 +225,14 @@ impl RootPort {
                 Some(speed) => State::Recovery { since: now, speed },
                 None => State::Unusable,
             };
-        } else if now.saturating_sub(since) >= RESET_END_MICROS {
+        }
+    }
+
+    /// A device may miss a reset while it is still starting.
+    fn not_enabled(&mut self, hardware: &mut impl Hardware, tries: u8, now: Micros) {
+        if tries > 0 {
+            self.drive_reset(hardware, tries, now);
+        } else {
             self.state = State::Unusable;
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Facts: EHCI 1.0 sections 2.2 and 2.3; the reference manuals' memory map (operational registers at 140h).
 
-/// HCSPARAMS: structural parameters.
-pub const HCSPARAMS: usize = 0x104;
+/// SBUSCFG: bursts of the core on the system bus.
+pub const SBUSCFG: usize = 0x90;
 /// USBCMD: command.
 pub const USBCMD: usize = 0x140;
 /// USBSTS: status; its low bits are cleared by writing ones.
@@ -57,6 +57,10 @@ pub const PORT_RESET: u32 = 1 << 8;
 pub const PORT_POWER: u32 = 1 << 12;
 /// PORTSC1: bits that are cleared by writing ones.
 pub const PORT_CHANGES: u32 = PORT_CONNECT_CHANGE | PORT_ENABLE_CHANGE | PORT_OVER_CURRENT_CHANGE;
+
+/// SBUSCFG: bursts of any length. Out of reset the chips have 2 (bursts of 8 and 4, then single transfers), with which cores of this family are
+/// known to hang on data of odd lengths (errata of i.MX chips; kernels set 0 too).
+pub const BURSTS_ANY: u32 = 0;
 
 /// USBMODE: the core is a host.
 pub const MODE_HOST: u32 = 3;

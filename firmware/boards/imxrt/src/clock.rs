@@ -5,6 +5,8 @@
 
 use core::cell::Cell;
 
+use cortex_m::peripheral::DWT;
+
 use imxrt_hal::{
     ccm::{self, clock_gate},
     dcdc,
@@ -49,6 +51,18 @@ pub fn start(ccm: &mut CCM, analog: &mut CCM_ANALOG, dcdc: &mut DCDC) {
     clock_gate::gpt_bus::<1>().set(ccm, clock_gate::ON);
     clock_gate::gpt_serial::<1>().set(ccm, clock_gate::ON);
     clock_gate::usb().set(ccm, clock_gate::ON);
+}
+
+/// Asks until it is so, for so many microseconds at most; whether it came to that. 7 seconds can be asked for; the cycle counter runs.
+pub fn wait(micros: u32, mut done: impl FnMut() -> bool) -> bool {
+    let limit = micros.wrapping_mul(CYCLES_PER_MICRO);
+    let start = DWT::cycle_count();
+    while !done() {
+        if DWT::cycle_count().wrapping_sub(start) > limit {
+            return done();
+        }
+    }
+    true
 }
 
 defmt::timestamp!("{=u32:us}", count());

@@ -47,7 +47,8 @@ pub unsafe fn open(
 ) -> Controller {
     ccm::analog::pll7::restart(analog);
     clock_gate::usb().set(ccm, clock_gate::ON);
-    // Out of reset and clocked; full-speed devices need levels 2 and 3.
+    // Through a reset and clocked; full-speed devices need levels 2 and 3.
+    write_reg!(ral::usbphy, phy, CTRL_SET, SFTRST: 1);
     write_reg!(ral::usbphy, phy, CTRL_CLR, SFTRST: 1);
     write_reg!(ral::usbphy, phy, CTRL_CLR, CLKGATE: 1);
     write_reg!(ral::usbphy, phy, CTRL_SET, ENUTMILEVEL2: 1, ENUTMILEVEL3: 1);

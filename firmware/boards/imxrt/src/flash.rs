@@ -19,7 +19,11 @@ use core::ptr::{read_volatile, write_volatile};
 use imxrt_ral::{self as ral, flexspi, flexspi::FLEXSPI1, modify_reg, read_reg, write_reg};
 use wb_attest::key::{KeyPage, KeyPageError};
 
-use crate::counter::{self, MARK, SECTOR, Sector, Step};
+use crate::{
+    clock::wait,
+    counter::{self, MARK, SECTOR, Sector, Step},
+    watchdog,
+};
 
 /// Where the flash lies for reads.
 const BASE: u32 = 0x6000_0000;
@@ -49,10 +53,18 @@ const ADDRESS: u32 = 0x02;
 const WRITE: u32 = 0x08;
 const READ: u32 = 0x09;
 
-/// Polls of a register before it is given up; each takes a bus access, so this is seconds.
-const POLLS: u32 = 20_000_000;
-/// Polls of the flash's status; a sector may take 400 ms to erase, one poll takes microseconds.
-const STATUS_POLLS: u32 = 1_000_000;
+// All that can be waited for in a row stays below the watchdog's 4 seconds, so that a broken flash is told and not restarted for ever.
+
+/// Microseconds for FlexSPI itself; the longest command takes less than one millisecond on the wire.
+const COMMAND_LIMIT: u32 = 20_000;
+/// Microseconds for a page; both chips take less than 5 ms.
+const PROGRAM_LIMIT: u32 = 100_000;
+/// Microseconds for a sector; both chips take less than 0.5 s.
+const ERASE_LIMIT: u32 = 1_500_000;
+/// Commands of a power-up that begins a sector, each with what it waits for.
+const COMMANDS: u32 = 30;
+const _: () =
+    assert!(ERASE_LIMIT + 2 * PROGRAM_LIMIT + COMMANDS * COMMAND_LIMIT < watchdog::MICROS / 4 * 3);
 
 /// The flash does not answer, or does not keep what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +87,9 @@ pub fn image() -> &'static [u8] {
 pub struct Flash(FLEXSPI1);
 
 impl Flash {
-    /// Takes the controller as the boot ROM left it, and opens the look-up table.
+    /// Takes the controller as the boot ROM left it, with its FIFOs on the register bus, and opens the look-up table. The cycle counter runs.
     pub fn new(registers: FLEXSPI1) -> Self {
+        modify_reg!(ral::flexspi, registers, MCR0, ARDFEN: 0, ATDFEN: 0);
         write_reg!(ral::flexspi, registers, LUTKEY, UNLOCK_KEY);
         write_reg!(ral::flexspi, registers, LUTCR, UNLOCK: 1);
         Self(registers)
@@ -133,7 +146,7 @@ impl Flash {
     fn erase(&mut self, address: u32) -> Result<(), Broken> {
         self.enable()?;
         self.command(&[instruction(CMD, ERASE_SECTOR), instruction(ADDRESS, 24)], address, &[])?;
-        self.finish()
+        self.finish(ERASE_LIMIT)
     }
 
     /// Programs bytes that lie in one page of 256.
@@ -142,7 +155,7 @@ impl Flash {
         let steps =
             [instruction(CMD, PAGE_PROGRAM), instruction(ADDRESS, 24), instruction(WRITE, 1)];
         self.command(&steps, address, bytes)?;
-        self.finish()
+        self.finish(PROGRAM_LIMIT)
     }
 
     fn enable(&mut self) -> Result<(), Broken> {
@@ -150,15 +163,17 @@ impl Flash {
     }
 
     /// Waits for the flash, and drops what was read ahead before it changed.
-    fn finish(&mut self) -> Result<(), Broken> {
-        for _ in 0..STATUS_POLLS {
-            if self.status()? & BUSY == 0 {
-                modify_reg!(ral::flexspi, self.0, MCR0, SWRESET: 1);
-                return self
-                    .until(|registers| read_reg!(ral::flexspi, registers, MCR0, SWRESET == 0));
-            }
+    fn finish(&mut self, limit: u32) -> Result<(), Broken> {
+        let mut status = Ok(BUSY);
+        wait(limit, || {
+            status = self.status();
+            status.map_or(true, |status| status & BUSY == 0)
+        });
+        if status? & BUSY != 0 {
+            return Err(Broken);
         }
-        Err(Broken)
+        modify_reg!(ral::flexspi, self.0, MCR0, SWRESET: 1);
+        self.until(|registers| read_reg!(ral::flexspi, registers, MCR0, SWRESET == 0))
     }
 
     fn status(&mut self) -> Result<u8, Broken> {
@@ -211,7 +226,7 @@ impl Flash {
     }
 
     fn until(&self, mut done: impl FnMut(&FLEXSPI1) -> bool) -> Result<(), Broken> {
-        (0..POLLS).any(|_| done(&self.0)).then_some(()).ok_or(Broken)
+        wait(COMMAND_LIMIT, || done(&self.0)).then_some(()).ok_or(Broken)
     }
 }
 

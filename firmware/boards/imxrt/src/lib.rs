@@ -10,6 +10,7 @@
 //!   |- flash        FlexSPI commands;         counter: what the boot counter's sectors hold
 //!   |- entropy      random numbers for the key
 //!   |- light        what the lights show;     self_test
+//!   |- protection   what may be done where;   supply: what both PHYs need
 //!   |- clock, watchdog, pins, large_stack
 //! ```
 //!
@@ -17,8 +18,8 @@
 //!
 //! Both caches are **off**, from the first instruction of `main` on. Code lies in ITCM; constants, data, stack, the queue heads, descriptors and
 //! buffers of both USB cores and the packets of the hash engine lie in DTCM, which the processor reads without waiting and which bus masters reach
-//! at the same address. So no cache stands between them anywhere: there is no line to clean, none to invalidate, no MPU region to get
-//! wrong, and no speculative read of the processor that could bring back what a bus master has overwritten since. Only what the
+//! at the same address. So no cache stands between them anywhere: there is no line to clean, none to invalidate, no region's cacheability to
+//! get wrong, and no speculative read of the processor that could bring back what a bus master has overwritten since. Only what the
 //! processor alone uses, seldom and in one go, lies in OCRAM (the statement). Why not OCRAM that is not cached: the processor reads every byte of
 //! the drive twice (copy and hash), which there costs several wait states each; DTCM has none.
 //!
@@ -42,6 +43,7 @@ extern crate std;
 pub mod counter;
 pub mod light;
 pub mod packets;
+pub mod protection;
 pub mod self_test;
 
 #[cfg(target_os = "none")]
@@ -64,6 +66,8 @@ mod large_stack;
 mod pins;
 #[cfg(target_os = "none")]
 mod run;
+#[cfg(target_os = "none")]
+mod supply;
 #[cfg(target_os = "none")]
 mod usb_device;
 #[cfg(target_os = "none")]

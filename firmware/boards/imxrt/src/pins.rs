@@ -71,6 +71,11 @@ impl Driver {
     }
 }
 
+/// Switches an output that was set up, without its driver: after a fault, when nothing else runs.
+pub fn force(output: Output, on: bool) {
+    Driver(output).set(on);
+}
+
 /// A pad that is read.
 pub struct Input(Pad);
 

@@ -1,7 +1,7 @@
 //! From power-up to the main loop, and the main loop.
 //!
 //! ```text
-//!  caches off, watchdog, clocks, lights on
+//!  caches off, memory protection on, watchdog, clocks, lights on
 //!  self-test, hash engine, key page, boot counter        a failure: flashes, and the host never sees a bridge
 //!  drive side, device side
 //!  loop: device, bridge, work that only the board can do, log, lights
@@ -11,9 +11,16 @@
 //! 9.0 million for 32 KiB, or 15 ms at one instruction in a cycle of 600 MHz (`hw-notes/throughput.md`). Meanwhile both controllers only wait. A new key takes
 //! seconds, because the random numbers come slowly; they are taken as they come, so the loop goes on.
 
-use core::{cell::UnsafeCell, mem::MaybeUninit, panic::PanicInfo};
+use core::{
+    panic::PanicInfo,
+    ptr::null_mut,
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
-use cortex_m::peripheral::{DWT, SCB};
+use cortex_m::{
+    asm::{dsb, isb},
+    peripheral::{DWT, MPU, SCB},
+};
 use imxrt_ral::{self as ral, ccm::CCM, trng::TRNG};
 use static_cell::{ConstStaticCell, StaticCell};
 use usb_device::{
@@ -49,15 +56,14 @@ use crate::{
     large_stack,
     light::{self, Failure, On},
     packets::Chosen,
-    pins::{Driver, Pins},
-    self_test,
+    pins::{self, Driver, Pins},
+    protection, self_test, supply,
     usb_device::{Bus, NoPipes, PACKET},
     watchdog::Watchdog,
 };
 
 /// Log entries that wait for the host: 512 MiB of reads.
 const RING: usize = 512;
-const STATEMENT: usize = 65_535;
 /// bcdDevice: version 0.1.
 const RELEASE: u16 = 0x0010;
 /// Time off the bus, for the host to notice: 2.5 us of no pull-up are a disconnect (USB 2.0, 7.1.7.3), hubs take their time.
@@ -69,31 +75,27 @@ type Engine = Chosen<dcp::Hardware>;
 type Drive = UsbDrive<Controller>;
 type Core = Bridge<'static, Drive, Engine, RING>;
 
-/// Room in OCRAM, which is neither loaded nor cleared.
-struct Room(UnsafeCell<MaybeUninit<[u8; STATEMENT]>>);
-
-// SAFETY: taken once, in `Machine::new`.
-unsafe impl Sync for Room {}
-
-#[unsafe(link_section = ".uninit.statement")]
-static STATEMENT_ROOM: Room = Room(UnsafeCell::new(MaybeUninit::uninit()));
 static DCP_MEMORY: ConstStaticCell<dcp::Memory> = ConstStaticCell::new(dcp::Memory::new());
 static ALLOCATOR: StaticCell<UsbBusAllocator<Bus>> = StaticCell::new();
 static BRIDGE: StaticCell<Core> = StaticCell::new();
 static SERIAL: StaticCell<[u8; 24]> = StaticCell::new();
+/// The board, once its lights are set up.
+static BOARD: AtomicPtr<Board> = AtomicPtr::new(null_mut());
 
 /// Runs the bridge on a board.
-pub fn run(board: &Board) -> ! {
+pub fn run(board: &'static Board) -> ! {
     // SAFETY: this is the only place that takes them, and it is reached once, from the reset handler.
     let chip = unsafe { ral::Instances::instances() };
     prepare_core();
     let (mut ccm, mut analog, mut dcdc) = (chip.CCM, chip.CCM_ANALOG, chip.DCDC);
     let watchdog = Watchdog::start(chip.WDOG1, &mut ccm);
     clock::start(&mut ccm, &mut analog, &mut dcdc);
+    supply::start(&chip.PMU, &chip.USB_ANALOG, &chip.IOMUXC_GPR);
     let clock = Clock::new(chip.GPT1);
     let pins = Pins::new(&mut ccm);
     let lights = Lights { green: pins.output(board.green), red: pins.output(board.red) };
     lights.show(On { green: true, red: true });
+    BOARD.store((&raw const *board).cast_mut(), Ordering::Relaxed);
     let strap = pins.input(board.strap);
     let vbus = board.vbus.map(|output| pins.output(output));
     log::init();
@@ -166,8 +168,9 @@ fn place(config: Config<'static>, drive: Drive, engine: Engine) -> &'static mut 
     let mut placed = None;
     large_stack::call(|| {
         if let Some((config, drive, engine)) = parts.take() {
-            placed =
-                Some(BRIDGE.init_with(|| Bridge::new(config, drive, engine, statement_room())));
+            // SAFETY: the parts are taken once.
+            let room = unsafe { large_stack::statement_room() };
+            placed = Some(BRIDGE.init_with(|| Bridge::new(config, drive, engine, room)));
         }
     });
     match placed {
@@ -177,16 +180,36 @@ fn place(config: Config<'static>, drive: Drive, engine: Engine) -> &'static mut 
     }
 }
 
-/// Caches off, cycle counter on.
+/// Caches off, memory protection and cycle counter on.
 fn prepare_core() {
     cortex_m::interrupt::disable();
     // SAFETY: before anything else runs; nobody else takes them.
     let mut core = unsafe { cortex_m::Peripherals::steal() };
     core.SCB.disable_dcache(&mut core.CPUID);
     core.SCB.disable_icache();
+    protect(&core.MPU);
     core.DCB.enable_trace();
     DWT::unlock();
     core.DWT.enable_cycle_counter();
+}
+
+/// All regions of the protection unit, whatever the boot ROM left there.
+fn protect(unit: &MPU) {
+    // SAFETY: off, so that no half of a map counts.
+    unsafe { unit.ctrl.write(0) };
+    let words = protection::MAP.map(protection::Region::words).into_iter().chain([[0; 2]; 16]);
+    for (number, [base, word]) in (0..).zip(words).take(protection::REGIONS) {
+        // SAFETY: chooses a region.
+        unsafe { unit.rnr.write(number) };
+        // SAFETY: as above, of a unit that is off.
+        unsafe { unit.rbar.write(base) };
+        // SAFETY: as above.
+        unsafe { unit.rasr.write(word) };
+    }
+    // SAFETY: the map has all that the program and its stack use; it runs from ITCM since the reset handler has called `main`.
+    unsafe { unit.ctrl.write(protection::ON) };
+    dsb();
+    isb();
 }
 
 /// The device key, if there is one.
@@ -203,12 +226,6 @@ fn read_key(flash: &Flash) -> Result<Option<Signer>, Failure> {
         Err(KeyPageError::Blank) => Ok(None),
         Err(KeyPageError::Damaged) => Err(Failure::Key),
     }
-}
-
-fn statement_room() -> &'static mut [u8] {
-    // SAFETY: called once, from `run`, which is reached once.
-    let room = unsafe { &mut *STATEMENT_ROOM.0.get() };
-    room.write([0; STATEMENT])
 }
 
 /// The device side; `None` where the descriptors cannot be made. From here on the host sees the bridge.
@@ -389,11 +406,34 @@ fn restart() -> ! {
     SCB::sys_reset()
 }
 
-/// Stops; the watchdog resets the chip within four seconds.
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+/// Stops, with the red light on and the green one off; the watchdog resets the chip within four seconds.
+fn halt() -> ! {
     cortex_m::interrupt::disable();
+    // SAFETY: null, or what `run` was given for ever.
+    if let Some(board) = unsafe { BOARD.load(Ordering::Relaxed).as_ref() } {
+        pins::force(board.green, false);
+        pins::force(board.red, true);
+    }
     loop {
         cortex_m::asm::nop();
     }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    halt()
+}
+
+/// Faults. They are all hard faults, since none of the others is enabled.
+// SAFETY: the name is the one that the linker script knows for the vector; there is one of it.
+#[unsafe(export_name = "HardFault")]
+extern "C" fn fault() -> ! {
+    halt()
+}
+
+/// All other exceptions; none of them is enabled.
+// SAFETY: as above.
+#[unsafe(export_name = "DefaultHandler")]
+extern "C" fn unexpected() -> ! {
+    halt()
 }

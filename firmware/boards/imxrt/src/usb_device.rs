@@ -2,9 +2,10 @@
 //!
 //! - It enables the endpoints only when it is told that the device is configured, and until then it could hand out the length of a transfer that was flushed by a
 //!   bus reset as if it were a packet. So nothing is read or written on them before.
-//! - A cleared halt and a new configuration begin with DATA0 (USB 2.0, sections 5.8.5, 9.1.1.5 and 9.4.5). The controller starts the toggle again only when it
-//!   is told by TXR or RXR of the endpoint's ENDPTCTRL, and the driver tells it so with a new configuration alone. Without that the host would throw away
-//!   the status of the first refused data-in command. What is queued on the endpoint is dropped with it.
+//! - CLEAR FEATURE(ENDPOINT_HALT), on a halted endpoint or not, and a new configuration begin with DATA0 (USB 2.0, sections 5.8.5, 9.1.1.5 and 9.4.5). The
+//!   controller starts the toggle again only when it is told by TXR or RXR of the endpoint's ENDPTCTRL, and the driver tells it so with a new configuration
+//!   alone. Without that the host would throw away the status of the first refused data-in command, and the bridge the first command after a reset
+//!   recovery, in which the host clears endpoints that are not halted. What is queued on the endpoint is dropped with it, as that recovery wants it.
 //! - A bus reset ends every halt; the driver leaves the stall bits as they were.
 //! - It cannot leave the bus: USBCMD.RS does that.
 //! - A transfer that ended in an error blocks its endpoint for ever. [`is_stuck`](Bus::is_stuck) says so.
@@ -26,8 +27,12 @@ use wb_bridge::pipes::Pipes;
 /// Packet size of the bulk endpoints at high speed.
 pub const PACKET: u16 = 512;
 
-/// Two packets of endpoint 0 and three of 512 bytes, with room to spare.
-static MEMORY: EndpointMemory<2048> = EndpointMemory::new();
+/// Two packets of endpoint 0 and three of 512 bytes, with room to spare. The driver takes them as multiples of 64 from the end, and the core likes
+/// data on double words better than others (`chipidea::Memory`).
+#[repr(align(64))]
+struct Packets(EndpointMemory<2048>);
+
+static MEMORY: Packets = Packets(EndpointMemory::new());
 static STATE: EndpointState = EndpointState::max_endpoints();
 
 /// ENDPTCTRL: reset of the data toggle, IN and OUT.
@@ -66,7 +71,7 @@ impl Bus {
         // SAFETY: by the contract of this function; the driver and this share them in one thread, and this writes only what the driver does not keep.
         let registers = unsafe { USB1::instance() };
         Self {
-            driver: BusAdapter::with_speed(instances, &MEMORY, &STATE, Speed::High),
+            driver: BusAdapter::with_speed(instances, &MEMORY.0, &STATE, Speed::High),
             registers: Mutex::new(registers),
             is_configured: Mutex::new(Cell::new(false)),
             is_stuck: Mutex::new(Cell::new(false)),
@@ -234,7 +239,8 @@ impl UsbBus for Bus {
     }
 
     fn set_stalled(&self, endpoint: EndpointAddress, stalled: bool) {
-        if !stalled && self.is_stalled(endpoint) && endpoint.index() != 0 {
+        // The stack clears a halt on endpoints other than 0 for the host's request alone.
+        if !stalled && endpoint.index() != 0 {
             self.begin_anew(endpoint);
         }
         self.driver.set_stalled(endpoint, stalled);

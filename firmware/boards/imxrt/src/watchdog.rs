@@ -7,6 +7,8 @@ use imxrt_ral::{self as ral, ccm::CCM, modify_reg, wdog::WDOG1, write_reg};
 
 /// 4 seconds: (7 + 1) half seconds. Longer than anything that is done without feeding it.
 const HALF_SECONDS_LESS_ONE: u16 = 7;
+/// The same in microseconds.
+pub const MICROS: u32 = 4_000_000;
 
 /// The watchdog.
 pub struct Watchdog(WDOG1);

@@ -8,6 +8,7 @@
 
 use core::{
     hint::black_box,
+    ops::Range,
     ptr::{read_volatile, write_volatile},
 };
 
@@ -19,6 +20,8 @@ pub const PAGE: usize = 256;
 pub const SECTOR: usize = 4096;
 /// Where the flash is mapped.
 const MAPPED: u32 = 0x1000_0000;
+/// What is ever written: the last two sectors of 2 MiB. Both end with the flash, so a piece that begins in them ends in them.
+const WRITABLE: Range<u32> = (2 << 20) - 2 * SECTOR as u32..2 << 20;
 /// First bytes of the ROM behind its vectors, without its revision.
 const ROM_MAGIC: [u8; 3] = *b"Mu\x01";
 const ROM_MAGIC_AT: *const [u8; 3] = 0x10 as *const _;
@@ -66,19 +69,21 @@ impl Flash {
         (magic == ROM_MAGIC).then_some(Self(()))
     }
 
-    /// Makes a sector all ones.
+    /// Makes a sector all ones. Outside the last two sectors nothing is done.
     pub fn erase(self, address: u32) {
+        let Some(offset) = offset(address, SECTOR) else { return };
         // SAFETY: `with_rom` turned interrupts off, and no page is read.
         with_rom(|rom| unsafe {
-            black_box(change as Change)(rom, offset(address), core::ptr::null());
+            black_box(change as Change)(rom, offset, core::ptr::null());
         });
     }
 
-    /// Turns ones into zeros: what is one in `page` stays as it is.
+    /// Turns ones into zeros: what is one in `page` stays as it is. Outside the last two sectors nothing is done.
     pub fn program(self, address: u32, page: &[u8; PAGE]) {
+        let Some(offset) = offset(address, PAGE) else { return };
         // SAFETY: `with_rom` turned interrupts off; the page lies in RAM and is as long as a page.
         with_rom(|rom| unsafe {
-            black_box(change as Change)(rom, offset(address), page.as_ptr());
+            black_box(change as Change)(rom, offset, page.as_ptr());
         });
     }
 
@@ -101,8 +106,11 @@ impl Flash {
 type Change = unsafe extern "C" fn(&Rom, u32, *const u8);
 type Exchange = unsafe extern "C" fn(&Rom, *mut u8);
 
-fn offset(address: u32) -> u32 {
-    address.wrapping_sub(MAPPED)
+/// Where a piece lies in the flash, if it is whole and may be written.
+fn offset(address: u32, unit: usize) -> Option<u32> {
+    let offset = address.checked_sub(MAPPED)?;
+    let is_whole = offset.checked_rem(unit as u32) == Some(0);
+    (is_whole && WRITABLE.contains(&offset)).then_some(offset)
 }
 
 /// Calls `work` with interrupts off. The boot block, which sets up the mapped mode, is copied into RAM first.

@@ -36,9 +36,11 @@ pub const RING: usize = 256;
 /// Room for a statement with [`wb_attest::statement::Bounds::SMALL`].
 pub const STATEMENT: usize = 32 * 1024;
 
-/// How long one interrupt polls while there is something to do, and the time until the next: two thirds of the processor serve the host.
+/// How long one interrupt polls while there is something to do; what is begun in that time is finished. The computation gets half as long until
+/// the next: two thirds of the processor serve the host, whatever it asks for.
 const SERVE: Micros = 400;
-const COMPUTE: MicrosDurationU32 = MicrosDurationU32::micros(200);
+/// Least time until the next interrupt, in microseconds.
+const COMPUTE: u32 = 200;
 /// Rounds in which the host does nothing, after which the rest of the time is for the computation.
 const IDLE_ROUNDS: u32 = 8;
 
@@ -115,6 +117,11 @@ impl Machine {
         Self { bridge, device, endpoints, lights, timer, alarm }
     }
 
+    /// Whether a key may be written: nothing is in the slot.
+    pub fn is_vacant(&self) -> bool {
+        self.bridge.drive().is_vacant()
+    }
+
     /// Hands the machine to the thread and the interrupt.
     pub fn start(self) {
         critical_section::with(|section| *MACHINE.borrow_ref_mut(section) = Some(self));
@@ -144,18 +151,20 @@ impl Machine {
 
     /// The interrupt's work: as long as there is something to do, within limits.
     fn serve(&mut self) {
-        let end = self.now().saturating_add(SERVE);
+        let begin = self.now();
+        let mut served = 0;
         let mut idle = 0_u32;
-        while idle < IDLE_ROUNDS && self.now() < end {
+        while idle < IDLE_ROUNDS && served < SERVE {
             idle = if self.poll() { 0 } else { idle.saturating_add(1) };
+            served = self.now().saturating_sub(begin);
         }
-        self.call_again();
+        self.call_again(u32::try_from(served / 2).unwrap_or(u32::MAX));
     }
 
     /// Sets the alarm anew. One that went off meanwhile is forgotten: otherwise the interrupt would follow itself without a pause. The
     /// interval is short enough for the alarm.
-    fn call_again(&mut self) {
-        let _ = self.alarm.schedule(COMPUTE);
+    fn call_again(&mut self, interval: u32) {
+        let _ = self.alarm.schedule(MicrosDurationU32::micros(interval.max(COMPUTE)));
         self.alarm.clear_interrupt();
     }
 }
@@ -184,7 +193,7 @@ pub fn poll() -> Option<Work> {
 pub fn beside<T>(work: impl FnOnce() -> T) -> T {
     with(|machine| {
         machine.alarm.enable_interrupt();
-        machine.call_again();
+        machine.call_again(COMPUTE);
     });
     // SAFETY: the handler shares nothing with the thread but what a critical section guards.
     unsafe { pac::NVIC::unmask(pac::Interrupt::TIMER_IRQ_0) };

@@ -39,6 +39,7 @@ mod card_bus;
 mod entropy;
 mod fault;
 mod flash;
+mod frames;
 mod lights;
 mod machine;
 mod self_test;
@@ -225,14 +226,19 @@ fn sign(signer: &Signer) {
     }
 }
 
-/// Makes the key and writes it, once in the board's life.
-fn provision(board: &Running, host: &[u8; 32]) -> Result<(), Fault> {
+/// Makes the key and writes it, once in the board's life; whether it did. A card that came into the slot meanwhile has the same say as one that was
+/// there before.
+fn provision(board: &Running, host: &[u8; 32]) -> Result<bool, Fault> {
     let flash = board.flash.ok_or(Fault::Flash)?;
     let id = flash.unique_id();
     let gather = || entropy::gather(&board.oscillator, || board.watchdog.feed());
     let seed = machine::beside(gather).ok_or(Fault::Oscillator)?;
     let page = machine::beside(|| KeyPage::from_seed(seed.finish(host, &id)));
-    if store::write_key_page(flash, &page) { Ok(()) } else { Err(Fault::Flash) }
+    if machine::with(|machine| machine.is_vacant()) != Some(true) {
+        defmt::warn!("no key: a card came in");
+        return Ok(false);
+    }
+    if store::write_key_page(flash, &page) { Ok(true) } else { Err(Fault::Flash) }
 }
 
 /// Leaves the host's bus for long enough to be seen, and comes back. The session and the log live on: a host must not be able to wipe what it did.
@@ -254,7 +260,8 @@ fn run(board: &Running) -> Fault {
             }
             Some(Work::Provision(host)) => match provision(board, &host) {
                 // The board looks anew, with its serial number.
-                Ok(()) => rp2040_hal::reset(),
+                Ok(true) => rp2040_hal::reset(),
+                Ok(false) => {}
                 Err(fault) => return fault,
             },
             Some(Work::Reconnect) => reconnect(),
@@ -294,6 +301,8 @@ fn start(p: Peripherals) -> Result<Running, Stopped> {
     let mut resets = p.RESETS;
     let sio = Sio::new(p.SIO);
     let pins = gpio::Pins::new(p.IO_BANK0, p.PADS_BANK0, sio.gpio_bank0, &mut resets);
+    // Before anything else takes its time: nothing on the wires is for the card.
+    let select = pins.gpio17.into_push_pull_output_in_state(PinState::High);
     let mut lights = Lights {
         green: pins.gpio25.into_push_pull_output(),
         outer_green: pins.gpio14.into_push_pull_output(),
@@ -328,7 +337,6 @@ fn start(p: Peripherals) -> Result<Running, Stopped> {
     );
     let spi = Spi::<_, _, _, 8>::new(p.SPI0, wires);
     let bus = CardBus(spi.init(&mut resets, PERIPHERAL, IDENTIFICATION, MODE_0));
-    let select = pins.gpio17.into_push_pull_output_in_state(PinState::High);
     let config = identity.config(Profiles { smart, ..Profiles::default() });
     let core = core(config, slot(bus, select));
     let registers = (p.USBCTRL_REGS, p.USBCTRL_DPRAM);

@@ -6,12 +6,18 @@ use sha2::{Digest, Sha256};
 use wb_attest::statement::Answers;
 use wb_sim::guest::{Line, Run};
 
-use crate::judge::{self, Expect, Kind};
+use crate::{
+    judge::{self, Expect, Kind},
+    programs::{self, Exit},
+    reach::Reached,
+};
 
 /// What a run must show.
 pub struct Expected<'a> {
     /// What is on the drive side.
     pub kind: Kind,
+    /// The phases of the attack.
+    pub phases: &'a [&'a str],
     /// The medium.
     pub image: &'a [u8],
     /// INQUIRY vendor, product and revision of the drive.
@@ -20,8 +26,10 @@ pub struct Expected<'a> {
     pub serial: Option<&'a str>,
     /// Blocks that cannot be read, 512 bytes each.
     pub bad: &'a [Bad],
-    /// MiB that `dd` reads.
+    /// MiB that `dd` reads, past the cache.
     pub read_mib: u64,
+    /// MiB that it reads through the cache.
+    pub buffered_mib: u64,
     /// MiB that each of READ(6), (10), (12), (16) reads.
     pub sg_mib: u64,
 }
@@ -71,21 +79,45 @@ impl Findings {
     }
 }
 
+/// The scripts of the guest.
+const SCRIPTS: [&str; 3] = ["identity", "read", "attack"];
+
+/// Everything that was to run did, to its end.
+pub fn whole(run: &Run, expected: &Expected<'_>, findings: &mut Findings) {
+    for script in SCRIPTS {
+        let is_it = |line: &&Line| line.text.split(' ').nth(1) == Some(&format!("script={script}"));
+        findings.equal(script, run.all("BEGIN").filter(is_it).count(), 1);
+        let ends: Vec<_> = run.all("END").filter(is_it).map(|line| line.field("exit")).collect();
+        findings.equal(script, ends, vec!["0"]);
+    }
+    let begun: Vec<_> = run.all("PHASE").filter_map(|line| line.text.split(' ').nth(1)).collect();
+    findings.equal("phases", begun.as_slice(), expected.phases);
+    for line in &run.lines {
+        // A script or a driver that is not there, a disk that went away, a part that was left out.
+        let is_note = line.is("NOTE")
+            && !line.text.starts_with("NOTE system_mount")
+            && !line.text.starts_with("NOTE forced_mount");
+        findings.check(!is_note && line.field("status") != "skipped", || line.text.clone());
+        // Not found, or cannot be run: what was tried was nothing.
+        let is_missing = line.is("CHECK") && matches!(line.field("exit"), "126" | "127");
+        findings.check(!is_missing, || format!("not in the guest: {}", line.text));
+    }
+}
+
 /// The disk that Linux sees is write-protected and is the drive.
 pub fn identity(run: &Run, expected: &Expected<'_>, findings: &mut Findings) {
     let [vendor, product, revision] = expected.names;
     let sectors = expected.image.len() as u64 / BLOCK;
+    let protected: Vec<_> = run.all("DISK").map(|disk| disk.field("ro")).collect();
+    // Bound anew with the quirk, the driver has to take the disk for one that can be written, or phase `forced` says nothing.
+    let is_forced = expected.phases.contains(&"forced");
+    findings.equal("ro", protected, if is_forced { vec!["1", "0"] } else { vec!["1"] });
     for disk in run.all("DISK") {
-        let forced = disk.field("ro") == "0";
         findings.equal("vendor", disk.field("vendor").trim(), vendor);
         findings.equal("model", disk.field("model").trim(), product);
         findings.equal("revision", disk.field("rev").trim(), revision);
         findings.equal("sectors", disk.number("sectors"), Some(sectors));
         findings.equal("block", disk.number("block"), Some(BLOCK));
-        findings
-            .check(!forced || run.all("PHASE").any(|line| line.text.contains("forced")), || {
-                "the kernel took the disk for one that can be written".into()
-            });
     }
     let inquiry = run.text("sg_inq");
     for text in [vendor, product, revision].into_iter().chain(expected.serial) {
@@ -126,6 +158,7 @@ pub fn reads(run: &Run, expected: &Expected<'_>, findings: &mut Findings) {
     let image = expected.image;
     let sectors = image.len() as u64 / BLOCK;
     let dd = sha256(blocks(image, 0, expected.read_mib << 11));
+    let buffered = sha256(blocks(image, 0, expected.buffered_mib << 11));
     let sg = sha256(blocks(image, 0, expected.sg_mib << 11));
     let first = sha256(blocks(image, 0, 1));
     let last = sha256(blocks(image, sectors - 1, 1));
@@ -133,7 +166,7 @@ pub fn reads(run: &Run, expected: &Expected<'_>, findings: &mut Findings) {
     let many = sha256(blocks(image, 0, 256));
     for (name, bytes, digest) in [
         ("dd_direct", expected.read_mib << 20, &dd),
-        ("dd_buffered", expected.read_mib << 20, &dd),
+        ("dd_buffered", expected.buffered_mib << 20, &buffered),
         ("read_6", expected.sg_mib << 20, &sg),
         ("read_10", expected.sg_mib << 20, &sg),
         ("read_12", expected.sg_mib << 20, &sg),
@@ -229,13 +262,13 @@ pub fn attack(run: &Run, expected: &Expected<'_>, findings: &mut Findings) -> At
                 *attack.raw.entry(outcome).or_default() += 1;
             }
         } else {
-            program(line, findings);
+            program(line, expected, findings);
             if is_attack {
                 *attack.programs.entry(line.field("status").to_owned()).or_default() += 1;
             }
         }
     }
-    for name in judge::expected_names().chain(programs(run)) {
+    for name in judge::expected_names() {
         findings.check(run.named("CHECK", name).is_some(), || format!("{name} was not tried"));
     }
     let verdict = run.all("UNCHANGED").next();
@@ -244,14 +277,6 @@ pub fn attack(run: &Run, expected: &Expected<'_>, findings: &mut Findings) -> At
     let digest = sha256(blocks(expected.image, 0, mib << 11));
     findings.equal("after the attack", verdict.map(|line| line.field("after")), Some(&digest));
     attack
-}
-
-/// The programs that a run with these phases has.
-fn programs(run: &Run) -> impl Iterator<Item = &'static str> {
-    let begun =
-        |phase: &str| run.all("PHASE").any(|line| line.text.split(' ').nth(1) == Some(phase));
-    let all = judge::MUST_FAIL.iter().chain(judge::MUST_SUCCEED);
-    all.copied().filter(move |name| begun(judge::phase(name)))
 }
 
 /// One command through the sg node; how it ended, in words.
@@ -286,27 +311,41 @@ fn raw(line: &Line, kind: Kind, findings: &mut Findings) -> &'static str {
     }
 }
 
-fn program(line: &Line, findings: &mut Findings) {
+fn program(line: &Line, expected: &Expected<'_>, findings: &mut Findings) {
     let name = line.field("name");
     let status = line.field("status");
     // Making a file system, write by refused write, may take longer than the guest waits on a busy machine.
     let is_slow = status == "timeout" && name.ends_with("_mkfs");
     findings.check(matches!(status, "ok" | "failed") || is_slow, || line.text.clone());
-    if judge::MUST_FAIL.contains(&name) {
-        findings.check(status != "ok", || format!("succeeded: {}", line.text));
-    }
-    if judge::MUST_SUCCEED.contains(&name) {
-        findings.check(status == "ok", || format!("did not succeed: {}", line.text));
+    let mut all = expected.phases.iter().flat_map(|phase| programs::of(phase));
+    match all.find(|(own, ..)| *own == name) {
+        Some((_, Exit::Fails, _)) => {
+            findings.check(status != "ok", || format!("succeeded: {}", line.text));
+        }
+        Some((_, Exit::Succeeds, _)) => {
+            findings.check(status == "ok", || format!("did not succeed: {}", line.text));
+        }
+        Some((_, Exit::Any, _)) | None => {}
     }
 }
 
 /// What a visitor is shown.
-pub fn tell(bridge: &str, run: &Run, attack: &Attack, session: Answers, changed: usize) {
+pub fn tell(
+    bridge: &str,
+    run: &Run,
+    (attack, reached): (&Attack, Reached),
+    session: Answers,
+    changed: usize,
+) {
     println!("\n{bridge}");
     println!(
         "  Linux tried {} ways to write; {changed} bytes changed. ({} s)",
         attack.attempts,
         run.took.as_secs()
+    );
+    println!(
+        "  {} commands reached the bridge and were refused, {} programs among their senders.",
+        reached.refused, reached.programs
     );
     println!("  {} commands through the sg node:", attack.raw.values().sum::<u64>());
     for (outcome, count) in &attack.raw {

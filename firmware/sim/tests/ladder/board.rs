@@ -22,18 +22,15 @@ pub const SERIAL: &str = "QEMU-EXHIBIT-7";
 /// Revision of the disk: QEMU's version for machines since 2.5.
 pub const REVISION: &str = "2.5+";
 /// Seed of the key, as a board has it after it was provisioned.
-const SEED: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+pub const SEED: [u8; 32] = [0x11; 32];
 
-/// What QEMU's disk tells: a command, data towards it, an operation on it that writes, a broken transport.
-const EVENTS: [&str; 7] = [
-    "usb_msd_cmd_submit",
-    "usb_msd_data_out",
-    "usb_msd_fatal_error",
-    "scsi_disk_dma_command_WRITE",
-    "scsi_disk_emulate_command_WRITE_SAME",
-    "scsi_disk_emulate_command_UNMAP",
-    "scsi_disk_emulate_command_MODE_SELECT",
-];
+/// What QEMU's disk tells: a command wrapper, its command block, data towards it, a broken transport.
+const EVENTS: [&str; 4] =
+    ["usb_msd_cmd_submit", "scsi_disk_new_request", "usb_msd_data_out", "usb_msd_fatal_error"];
+/// Operation codes with which a disk is asked and read, and nothing else: TEST UNIT READY, REQUEST SENSE, INQUIRY, MODE SENSE(6),
+/// READ CAPACITY(10), READ(10), LOG SENSE, MODE SENSE(10), ATA PASS-THROUGH, READ(16), READ CAPACITY(16), REPORT LUNS.
+const ASKING: [u8; 13] =
+    [0x00, 0x03, 0x12, 0x1A, 0x25, 0x28, 0x4D, 0x5A, 0x85, 0x88, 0x9E, 0xA0, 0xA1];
 
 /// A running board.
 pub struct Board {
@@ -73,13 +70,18 @@ impl Board {
             .iter()
             .map(|lba| format!(r#"{{"event":"none","sector":{lba},"errno":5,"once":false}}"#))
             .collect();
+        // QEMU does not take an empty list.
+        let errors = match errors.join(",") {
+            list if list.is_empty() => list,
+            list => format!(r#","inject-error":[{list}]"#),
+        };
         let disk = format!(
-            r#"{{"driver":"blkdebug","node-name":"d","image":{{"driver":"file","filename":"{}"}},"inject-error":[{}]}}"#,
+            r#"{{"driver":"blkdebug","node-name":"d","image":{{"driver":"file","filename":"{}"}}{errors}}}"#,
             file.display(),
-            errors.join(","),
         );
+        let seed: String = SEED.iter().map(|byte| format!("{byte:02x}")).collect();
         let words = format!(
-            "enable=on,target=native,arg=imx6ul-qemu,arg=ident,arg=seed={SEED},arg=out={}",
+            "enable=on,target=native,arg=imx6ul-qemu,arg=ident,arg=seed={seed},arg=out={}",
             pipe.display()
         );
         let child = Command::new(QEMU)
@@ -103,7 +105,9 @@ impl Board {
     /// The link to its device side.
     pub fn link(&self, socket: &Path, patience: Duration) -> Proxy {
         let ends = (self.serial.as_path(), self.pipe.as_path());
-        Proxy::start_with_pipe(ends, socket, Options::default(), patience).unwrap()
+        let proxy = Proxy::start_with_pipe(ends, socket, Options::default(), patience);
+        let said = || fs::read_to_string(&self.log).unwrap_or_default();
+        proxy.unwrap_or_else(|error| panic!("no link to the board: {error}\n{}", said()))
     }
 
     /// Ends the emulator, and judges what reached its disk; the number of command wrappers.
@@ -112,13 +116,32 @@ impl Board {
         let said = fs::read_to_string(&self.log).unwrap();
         assert!(!said.contains("PANIC"), "{said}");
         let trace = fs::read_to_string(&self.trace).unwrap();
-        let mut commands = 0;
+        let (mut wrappers, mut commands) = (0, 0);
         for event in trace.lines() {
+            if let Some((_, block)) = event.split_once("scsi_disk_new_request") {
+                judge_command(block);
+                commands += 1;
+                continue;
+            }
             assert!(event.contains("usb_msd_cmd_submit"), "the disk was told {event}");
             let is_in = event.contains("flags 0x00000080");
             assert!(is_in || event.ends_with("data-len 0"), "data towards the disk: {event}");
-            commands += 1;
+            wrappers += 1;
         }
-        commands
+        // What the layer above the disk answers for it, such as REPORT LUNS, is no request to the disk.
+        assert!(commands > 0 && commands <= wrappers, "{commands} of {wrappers} commands");
+        wrappers
     }
+}
+
+/// A command block as QEMU prints it: "... data= 0x28 0x00 ...".
+fn judge_command(text: &str) {
+    let (_, bytes) = text.split_once("data=").expect("the command block");
+    let byte = |word: &str| u8::from_str_radix(word.trim_start_matches("0x"), 16).unwrap();
+    let cdb: Vec<u8> = bytes.split_whitespace().map(byte).collect();
+    assert!(ASKING.contains(&cdb[0]), "reached the disk: {cdb:02X?}");
+    // Of the ATA commands IDENTIFY alone, of SERVICE ACTION IN READ CAPACITY(16).
+    assert!(cdb[0] != 0x85 || cdb[14] == 0xEC, "reached the disk: {cdb:02X?}");
+    assert!(cdb[0] != 0xA1 || cdb[9] == 0xEC, "reached the disk: {cdb:02X?}");
+    assert!(cdb[0] != 0x9E || cdb[1] & 0x1F == 0x10, "reached the disk: {cdb:02X?}");
 }

@@ -315,60 +315,6 @@ fn pass_through(name: &str, kind: Kind) -> Option<Expect> {
     }
 }
 
-/// Programs of the attack that must not succeed on a disk that nothing can be written to. Programs that are not named here say nothing
-/// by their exit: `hdparm` ends with 0 after a refused command, `sg_wr_mode` gives up by itself when it reads that nothing can be saved,
-/// and what goes into the kernel's cache succeeds until it is written.
-pub const MUST_FAIL: &[&str] = &[
-    "sg_dd_write",
-    "sg_dd_write_16",
-    "sg_write_same",
-    "sg_write_same_unmap",
-    "sg_write_same_ndob",
-    "sg_unmap",
-    "sg_write_verify",
-    "sg_write_x_atomic",
-    "sg_compare_and_write",
-    "sg_write_long",
-    "sg_write_buffer",
-    "sg_reassign",
-    "sg_persist",
-    "sg_senddiag",
-    "sg_ident",
-    "sg_timestamp",
-    "sg_stpg",
-    "sg_sat_set_features",
-    "sg_zone_finish",
-    "sg_reset_wp",
-    "sg_logs_reset",
-    "sg_format",
-    "sg_sanitize_block",
-    "sg_sanitize_overwrite",
-    "system_mount_ro",
-    "system_mount_rw",
-    "system_dd_direct",
-    "system_dd_fsync",
-    "system_mkfs",
-    "system_blkdiscard",
-    "system_blkdiscard_secure",
-    "system_blkdiscard_zero",
-    "forced_mount_ro",
-    "forced_mount_rw",
-    "forced_dd_direct",
-    "forced_dd_fsync",
-    "forced_mkfs",
-    "forced_blkdiscard",
-    "forced_blkdiscard_secure",
-    "forced_blkdiscard_zero",
-    "forced_discard_unmap",
-    "forced_discard_writesame_16",
-    "forced_discard_writesame_10",
-    "forced_zero_writesame",
-    "forced_zero_writesame_16_unmap",
-];
-
-/// Programs that have to succeed, or the attack says nothing.
-pub const MUST_SUCCEED: &[&str] = &["system_mount_ro_noload", "sg_reset_device", "forced_rebind"];
-
 /// Commands that every run has: one that is missing was not tried.
 pub fn expected_names() -> impl Iterator<Item = &'static str> {
     let single = [
@@ -386,16 +332,6 @@ pub fn expected_names() -> impl Iterator<Item = &'static str> {
     [WP, ATA_WP, ATA_FLD, OP, GOOD].into_iter().flatten().copied().chain(single)
 }
 
-/// The phase of the attack in which a program runs.
-pub fn phase(program: &str) -> &'static str {
-    match program.split_once('_') {
-        _ if program == "sg_reset_device" => "raw",
-        Some(("system" | "hdparm", _)) => "system",
-        Some(("forced", _)) => "forced",
-        _ => "tools",
-    }
-}
-
 /// Names that look at the disk and do not try to change it.
 pub fn is_harmless(name: &str) -> bool {
     matches!(
@@ -409,4 +345,20 @@ pub fn is_harmless(name: &str) -> bool {
             | "system_umount"
             | "forced_umount"
     )
+}
+
+/// Whether a bridge may end this operation code with GOOD at all: it reads, informs, or does nothing (policy 2 to 5 and 7.4). What is not
+/// named here has to be refused whatever else the command says.
+pub fn may_be_good(opcode: u8, kind: Kind) -> bool {
+    match opcode {
+        // TEST UNIT READY, REQUEST SENSE, READ(6), INQUIRY, MODE SENSE, START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL.
+        0x00 | 0x03 | 0x08 | 0x12 | 0x1A | 0x1B | 0x1E | 0x5A => true,
+        // READ FORMAT CAPACITIES, READ CAPACITY(10), READ(10), SYNCHRONIZE CACHE, READ(16), READ CAPACITY(16) among others, REPORT LUNS.
+        0x23 | 0x25 | 0x28 | 0x35 | 0x88 | 0x91 | 0x9E | 0xA0 | 0xA8 => true,
+        // MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES.
+        0xA3 => true,
+        // LOG SENSE, ATA PASS-THROUGH, REPORT ZONES, SECURITY PROTOCOL IN.
+        0x4D | 0x85 | 0x95 | 0xA1 | 0xA2 => kind != Kind::Card,
+        _ => false,
+    }
 }

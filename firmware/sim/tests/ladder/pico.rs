@@ -61,8 +61,8 @@ pub struct Pico {
 }
 
 impl Pico {
-    /// Powers the board up without a card, gives it a key, and puts in a card with this content, whose block `bad` cannot be read.
-    pub fn start((harness, image): &(PathBuf, PathBuf), content: &Path, bad: u64) -> Self {
+    /// Powers the board up without a card, gives it a key, and puts in a card with this content, whose blocks `bad` cannot be read.
+    pub fn start((harness, image): &(PathBuf, PathBuf), content: &Path, bad: &[u64]) -> Self {
         let mut process = Command::new("node")
             .arg(harness)
             .arg(image)
@@ -82,7 +82,8 @@ impl Pico {
         pico.control(setup(&Request::Provision), &ENTROPY).unwrap();
         pico.wait(flag::KEY);
         // A data error token, bit 2: card ECC failed (SD specification, 7.3.3.3).
-        let damage = json!({ bad.to_string(): 4 });
+        let damage: serde_json::Map<String, Value> =
+            bad.iter().map(|lba| (lba.to_string(), 4.into())).collect();
         pico.ask(&json!({ "do": "card", "image": content, "damage": damage }));
         pico.wait(flag::DRIVE);
         let state = pico.state();

@@ -18,6 +18,11 @@ use wb_sim::{
 /// Room of a slot, as on the product boards.
 const SLOT_BYTES: usize = 32 << 10;
 
+/// Seed of its key.
+pub fn seed() -> [u8; 32] {
+    Setup::default().seed.unwrap()
+}
+
 type Drive = UsbDrive<ModelController<ModelUsbDrive>>;
 
 /// A bridge that serves guests on a socket.
@@ -28,9 +33,10 @@ pub struct Sim {
 
 impl Sim {
     /// A bridge in front of a drive with this content; the first block of `bad` fails with INFORMATION, the second without.
-    pub fn start(image: &[u8], bad: [u64; 2], socket: &Path) -> Self {
+    pub fn start(image: &[u8], bad: &[u64], socket: &Path) -> Self {
         let kinds = [BadKind::Medium, BadKind::MediumNoInformation];
-        let bad = bad.into_iter().zip(kinds);
+        assert!(bad.len() <= kinds.len(), "{bad:?}");
+        let bad = bad.iter().copied().zip(kinds);
         let bad = bad.map(|(lba, kind)| BadBlocks { blocks: lba..lba + 1, kind }).collect();
         let config = DriveConfig {
             blocks: image.len() as u64 / 512,

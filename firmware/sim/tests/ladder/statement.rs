@@ -21,7 +21,7 @@ use wb_sim::{
     usbredir::{Event, Proxy, Trace},
 };
 
-use crate::judge;
+use crate::{judge, wire::Command};
 
 /// Nonce that goes with START.
 const START: [u8; 32] = [0x5A; 32];
@@ -129,27 +129,6 @@ pub fn check_log(statement: &Statement, entries: &[Entry], image: &[u8], whole_m
     }
 }
 
-/// The commands that the link carried while the session was open.
-pub fn commands(trace: &Trace) -> Vec<[u8; 31]> {
-    assert_eq!(trace.dropped, 0, "the record is not whole");
-    let is = |event: &Event, code: u8| {
-        let Event::Control { setup: [0x41, request, ..], answer: Ok(_), .. } = event else {
-            return false;
-        };
-        *request == code
-    };
-    let start = trace.events.iter().position(|event| is(event, 0x02)).expect("START");
-    let end = trace.events.iter().position(|event| is(event, 0x04)).expect("FINISH");
-    let session = &trace.events[start..end];
-    session
-        .iter()
-        .filter_map(|event| match event {
-            Event::Cbw(cbw) => Some(*cbw),
-            _ => None,
-        })
-        .collect()
-}
-
 /// A READ(10) over a bad block and `span` blocks on either side of it brought the blocks before it, and the status said how many are
 /// missing.
 pub fn check_good_blocks(trace: &Trace, lba: u64, span: u64) {
@@ -175,11 +154,11 @@ pub fn check_good_blocks(trace: &Trace, lba: u64, span: u64) {
 }
 
 /// The counters of the session are the commands that were carried.
-pub fn check_counters(statement: &Statement, carried: &[[u8; 31]], kind: judge::Kind) {
+pub fn check_counters(statement: &Statement, carried: &[Command], kind: judge::Kind) {
     let total = in_session(statement.counters.total, statement.counters.total_at_start);
     let mut expected: BTreeMap<(Layer, u8, u16), u64> = BTreeMap::new();
-    for cbw in carried {
-        *expected.entry(name(cbw, kind)).or_default() += 1;
+    for command in carried {
+        *expected.entry(name(command.cdb(), kind)).or_default() += 1;
     }
     let (mut in_rows, mut wrong) = (0, Vec::new());
     for row in &statement.counters.rows.first {
@@ -221,9 +200,7 @@ pub fn in_session(now: Answers, at_start: Answers) -> Answers {
 
 /// What a command is called in a statement (claims: a pass-through whose ATA command can be read counts under ATA). A bridge for cards does
 /// not look into a pass-through.
-fn name(cbw: &[u8; 31], kind: judge::Kind) -> (Layer, u8, u16) {
-    let length = usize::from(cbw[14]);
-    let cdb = &cbw[15..15 + length];
+fn name(cdb: &[u8], kind: judge::Kind) -> (Layer, u8, u16) {
     let at = |index: usize| cdb.get(index).copied().unwrap_or(0);
     let protocol = at(1) >> 1 & 0x0F;
     let ata = match at(0) {

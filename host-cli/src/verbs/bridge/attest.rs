@@ -1,20 +1,25 @@
 //! `daleel bridge attest`.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
 use wb_attest::{interface::Ending, statement::Kind};
 
-use super::{PortArgs, parse_nonce, random};
+use super::{PortArgs, answered, parse_nonce, random, say};
 use crate::{
     args::{OutputArgs, ProgressArgs},
     bridge::{
+        port::shown,
         session::{AttestJson, CHECKPOINT_ENTRIES, Pace, Seen, Session, Stored, openssl_commands},
         verify::offset_of,
     },
-    exit::Exit,
+    exit::{Exit, Failure, classify},
     interrupt,
-    output::{out, print_json, printable},
+    output::{out, print_json},
     progress::Progress,
 };
 
@@ -60,7 +65,7 @@ struct Common {
     /// Folder of this bridge's evidence; made if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Nonce of 64 hexadecimal digits, such as the SHA-256 of a custody event; random without
+    /// Nonce of 64 hexadecimal digits, such as the SHA-256 of a custody event; random without. Each is used once
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     nonce: Option<[u8; 32]>,
     #[command(flatten)]
@@ -89,7 +94,7 @@ impl Start {
         let mut link = self.common.port.open()?;
         let nonce = self.common.nonce()?;
         let session = Session::start(&mut link, &self.common.out, nonce, self.supersede)?;
-        print(&session.report(Vec::new()), self.common.output.json)
+        print(&session.report(Vec::new()), 0, self.common.output.json)
     }
 }
 
@@ -120,8 +125,12 @@ impl Take {
         // What an interrupted run had asked for may have been the last statement itself.
         if !statements.iter().any(|stored| stored.kind == Kind::Final) {
             statements.push(session.statement(ending, self.common.nonce()?)?);
+        } else if self.common.nonce.is_some() {
+            say(
+                "the final statement that an earlier run had asked for was stored, with the nonce of that run",
+            );
         }
-        print(&session.report(statements), self.common.output.json)
+        print(&session.report(statements), 0, self.common.output.json)
     }
 }
 
@@ -151,6 +160,10 @@ struct Run {
 
 impl Run {
     fn run(self) -> Result<Exit> {
+        if self.resume && self.common.nonce.is_some() {
+            let text = "--nonce begins a session, and --resume goes on with one that has begun";
+            return Err(Failure::new(Exit::Usage, text).into());
+        }
         let mut link = self.common.port.open()?;
         let info = link.info().map_err(crate::bridge::session::failure)?;
         let total = info.capacity.saturating_mul(info.block_size.into());
@@ -160,33 +173,80 @@ impl Run {
         } else {
             Session::start(&mut link, &self.common.out, self.common.nonce()?, self.supersede)?
         };
+        let as_json = self.common.output.json;
         let mut statements = Vec::new();
         statements.extend(session.waiting()?);
         if statements.iter().any(|stored| stored.kind == Kind::Final) {
-            return print(&session.report(statements), self.common.output.json);
+            return print(&session.report(statements), 0, as_json);
         }
         let mut progress = Progress::new(self.progress.progress, "attest", total);
         let pace = Pace { every: self.every, entries: CHECKPOINT_ENTRIES };
-        let is_text = !self.common.output.json;
         let mut findings = 0_u64;
-        session.run(pace, &mut random, &mut interrupt::arrived, &mut |seen| {
+        for stored in &statements {
+            show(stored, as_json);
+        }
+        let ran = session.run(pace, &mut random, &mut is_over(), &mut |seen| {
             match seen {
                 Seen::Entries(entries) => progress.at(offset_of(entries).min(total), findings),
-                Seen::Refused(count) if is_text => print_refused(count)?,
-                Seen::Refused(_) => {}
+                Seen::Refused(count) => show_refused(count, as_json),
                 Seen::Stored(stored) => {
                     let more = u64::try_from(stored.findings.len()).unwrap_or(u64::MAX);
                     findings = findings.saturating_add(more);
-                    if is_text && stored.kind == Kind::Checkpoint {
-                        print_stored(stored)?;
+                    if stored.kind == Kind::Checkpoint {
+                        show(stored, as_json);
                     }
                     statements.push(stored.clone());
                 }
             }
             Ok(())
-        })?;
+        });
+        ran.map_err(|error| how_to_go_on(error, &self.common.out))?;
         drop(progress);
-        print(&session.report(statements), self.common.output.json)
+        let shown = statements.len().saturating_sub(1);
+        print(&session.report(statements), shown, as_json)
+    }
+}
+
+/// A disk that is full or a folder that is gone ends the run and not the session: says how to go on (U-5).
+fn how_to_go_on(error: anyhow::Error, folder: &Path) -> anyhow::Error {
+    match classify(&error) {
+        (Exit::Input, None) => Failure::new(Exit::Input, format!("{error:#}"))
+            .hint(format!(
+                "the session is open on the bridge still, and reading may go on: remove what was in the way, then `daleel bridge attest run --out {} --resume`",
+                folder.display()
+            ))
+            .into(),
+        _ => error,
+    }
+}
+
+/// Whether an interrupt arrived; says what happens then.
+fn is_over() -> impl FnMut() -> bool {
+    let mut is_said = false;
+    move || {
+        let is_over = interrupt::arrived();
+        if is_over && !std::mem::replace(&mut is_said, true) {
+            say("interrupted: taking the last statement");
+        }
+        is_over
+    }
+}
+
+/// A line for a statement while the session goes on. That nobody reads it any more is no reason to give up a session: the statement is stored.
+fn show(stored: &Stored, as_json: bool) {
+    if !as_json {
+        let _ = print_stored(stored);
+    }
+}
+
+/// The same for refused commands, on standard error where standard output is for a program.
+fn show_refused(count: u32, as_json: bool) {
+    let text = format!("REFUSED: {count} modifying commands since the drive was attached");
+    if as_json {
+        say(&text);
+    } else {
+        let mut out = out();
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 }
 
@@ -202,39 +262,31 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-fn print(report: &AttestJson, as_json: bool) -> Result<Exit> {
-    if as_json {
-        print_json(report)?;
-    } else {
-        print_text(report)?;
-    }
+/// Prints the report; `told` of its statements were shown as they came.
+fn print(report: &AttestJson, told: usize, as_json: bool) -> Result<Exit> {
     let exits = report.statements.iter().map(Stored::exit);
-    Ok(exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Success))
+    let exit = exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Success);
+    let printed = if as_json { print_json(report) } else { print_text(report, told) };
+    answered(printed, exit)
 }
 
-fn print_text(report: &AttestJson) -> Result<()> {
+fn print_text(report: &AttestJson, told: usize) -> Result<()> {
+    let folder = &report.folder;
     let Some(last) = report.statements.last() else {
         let mut out = out();
-        let (session, folder) = (&report.session, &report.folder);
-        writeln!(out, "session {session} is open; its evidence goes to {folder}")?;
+        writeln!(out, "session {} is open; its evidence goes to {folder}", report.session)?;
         writeln!(out, "read the disk now; then: daleel bridge attest finish --out {folder}")?;
+        writeln!(out, "\n{}", report.notice)?;
         out.flush()?;
         return Ok(());
     };
-    print_stored(last)?;
+    report.statements.iter().skip(told).try_for_each(print_stored)?;
     let mut out = out();
-    writeln!(out, "\nTo check it without daleel, in {}:", report.folder)?;
+    writeln!(out, "\nTo check it without daleel, in {folder}:")?;
     for command in openssl_commands(&last.name, &last.root) {
         writeln!(out, "  {command}")?;
     }
     writeln!(out, "\n{}", report.notice)?;
-    out.flush()?;
-    Ok(())
-}
-
-fn print_refused(count: u32) -> Result<()> {
-    let mut out = out();
-    writeln!(out, "REFUSED: {count} modifying commands since the drive was attached")?;
     out.flush()?;
     Ok(())
 }
@@ -258,7 +310,7 @@ fn print_stored(stored: &Stored) -> Result<()> {
         stored.refused_modifying
     )?;
     for finding in &stored.findings {
-        writeln!(out, "  finding: {}", printable(finding))?;
+        writeln!(out, "  finding: {}", shown(finding))?;
     }
     out.flush()?;
     Ok(())

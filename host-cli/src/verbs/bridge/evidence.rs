@@ -1,26 +1,28 @@
 //! `daleel bridge verify`.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use daleel_core::Input;
 use serde::Serialize;
 
+use super::{answered, say};
 use crate::{
     args::{OutputArgs, ProgressArgs},
     bridge::{
-        coverage::{ComparedJson, compare, write_uncovered},
+        coverage::{ComparedJson, Uncovered, compare, write_uncovered},
+        port::shown,
         record::read_key,
         session::openssl_commands,
-        verify::{CheckedJson, Outcome, VerifyJson, verify},
+        verify::{CheckedJson, Outcome, VerifyJson, verify_telling, work},
     },
     exit::{Exit, Failure},
     interrupt,
-    output::{out, print_json, printable},
+    output::{out, print_json},
     progress::Progress,
 };
 
@@ -63,29 +65,43 @@ impl Verify {
     /// Runs the action.
     pub fn run(self) -> Result<Exit> {
         let key = read_key(&self.key)?;
-        let outcome = verify(&self.path, &key)?;
+        let mut outcome = self.check(&key)?;
+        if is_beside(&self.key, &self.path) {
+            let text = "the key is the one beside the statements: that they belong together is shown, not whose they are";
+            outcome.report.findings.push(text.to_owned());
+        }
         let image = self.compare(&outcome)?;
-        if let Some(path) = &self.uncovered {
-            let file = File::create_new(path).map_err(|error| {
-                Failure::new(Exit::Input, format!("{}: {error}", path.display()))
-                    .hint("nothing is overwritten")
-            })?;
-            let mut file = BufWriter::new(file);
-            write_uncovered(&mut file, &outcome.uncovered)?;
-            file.flush().with_context(|| path.display().to_string())?;
+        match &self.uncovered {
+            Some(path) if outcome.image.is_some() => write_list(path, &outcome.uncovered)?,
+            // An empty list would read as a medium that is covered from end to end.
+            Some(path) => {
+                say(&format!("{} is not written: nothing is known to be covered", path.display()))
+            }
+            None => {}
         }
         let report = &outcome.report;
-        if self.output.json {
-            print_json(&Answer { report, image: image.clone() })?;
-        } else {
-            print_text(report, image.as_ref())?;
-        }
         let exit = match &image {
             Some(compared) if !compared.is_equal() => Exit::Verification,
-            Some(compared) if !compared.unreadable.is_empty() => Exit::Findings,
+            Some(compared) if compared.has_findings() => Exit::Findings,
             _ => Exit::Success,
         };
-        Ok(if exit as u8 > report.exit() as u8 { exit } else { report.exit() })
+        let exit = if exit as u8 > report.exit() as u8 { exit } else { report.exit() };
+        let printed = if self.output.json {
+            print_json(&Answer { report, image: image.clone() })
+        } else {
+            print_text(report, image.as_ref())
+        };
+        answered(printed, exit)
+    }
+
+    /// The progress of what is read: a log of 4 TB has 3.8 million entries.
+    fn check(&self, key: &[u8; 32]) -> Result<Outcome> {
+        const ENTRY_BYTES: u64 = 45;
+        let total = work(&self.path).saturating_mul(ENTRY_BYTES);
+        let mut progress = Progress::new(self.progress.progress, "verify", total);
+        verify_telling(&self.path, key, &mut |entries| {
+            progress.at(entries.saturating_mul(ENTRY_BYTES).min(total), 0);
+        })
     }
 
     fn compare(&self, outcome: &Outcome) -> Result<Option<ComparedJson>> {
@@ -118,6 +134,41 @@ impl Verify {
     }
 }
 
+/// Whether a key lies in the folder of the statements.
+fn is_beside(key: &Path, statements: &Path) -> bool {
+    let folder = if statements.is_dir() { Some(statements) } else { statements.parent() };
+    let real = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        fs::canonicalize(path).ok()
+    };
+    let key = real(key);
+    let of_key = key.as_deref().and_then(Path::parent);
+    of_key.is_some() && of_key == folder.and_then(real).as_deref()
+}
+
+/// Writes the list whole, or not at all.
+fn write_list(path: &Path, uncovered: &[Uncovered]) -> Result<()> {
+    let file = File::create_new(path).map_err(|error| {
+        Failure::new(Exit::Input, format!("{}: {error}", path.display()))
+            .hint("nothing is overwritten")
+    })?;
+    let mut file = BufWriter::new(file);
+    let written = write_uncovered(&mut file, uncovered)
+        .and_then(|()| Ok(file.flush()?))
+        .and_then(|()| Ok(file.get_ref().sync_all()?));
+    if written.is_err() {
+        // Part of a list says that the rest is covered. The first error is the one that matters.
+        let _ = fs::remove_file(path);
+    }
+    written.with_context(|| path.display().to_string())
+}
+
+/// Whether a name may stand in a command that is printed to be copied.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    name.chars().all(is_plain) && !name.starts_with('-')
+}
+
 fn print_text(report: &VerifyJson, image: Option<&ComparedJson>) -> Result<()> {
     let mut out = out();
     writeln!(out, "key {}", report.key_id)?;
@@ -125,10 +176,10 @@ fn print_text(report: &VerifyJson, image: Option<&ComparedJson>) -> Result<()> {
         write_statement(&mut out, one)?;
     }
     for failure in &report.failures {
-        writeln!(out, "FAILED: {}", printable(failure))?;
+        writeln!(out, "FAILED: {}", shown(failure))?;
     }
     for finding in &report.findings {
-        writeln!(out, "finding: {}", printable(finding))?;
+        writeln!(out, "finding: {}", shown(finding))?;
     }
     if let Some(coverage) = &report.coverage {
         writeln!(
@@ -161,6 +212,7 @@ fn print_text(report: &VerifyJson, image: Option<&ComparedJson>) -> Result<()> {
     }
     if let (true, Some(last)) = (report.verified, report.statements.last())
         && let (Some(name), Some(root)) = (last.file.strip_suffix(".cbor"), &last.root)
+        && is_plain(name)
     {
         writeln!(out, "\nThe same with OpenSSL, for the last of them:")?;
         for command in openssl_commands(name, root) {
@@ -175,7 +227,7 @@ fn print_text(report: &VerifyJson, image: Option<&ComparedJson>) -> Result<()> {
 
 fn write_statement(out: &mut impl Write, one: &CheckedJson) -> Result<()> {
     let word = if one.failures.is_empty() { "ok    " } else { "FAILED" };
-    write!(out, "{word} {}", printable(&one.file))?;
+    write!(out, "{word} {}", shown(&one.file))?;
     if let (Some(boot), Some(session), Some(entries)) = (one.boot_counter, one.session, one.entries)
     {
         write!(
@@ -196,10 +248,10 @@ fn write_statement(out: &mut impl Write, one: &CheckedJson) -> Result<()> {
     }
     writeln!(out)?;
     for failure in &one.failures {
-        writeln!(out, "       {}", printable(failure))?;
+        writeln!(out, "       {}", shown(failure))?;
     }
     for finding in &one.findings {
-        writeln!(out, "       finding: {}", printable(finding))?;
+        writeln!(out, "       finding: {}", shown(finding))?;
     }
     Ok(())
 }
@@ -209,10 +261,13 @@ fn write_compared(out: &mut impl Write, compared: &ComparedJson) -> Result<()> {
     writeln!(
         out,
         "image {}: {} of {} compared megabytes have the bridge's digest",
-        printable(&compared.image),
+        shown(&compared.image),
         compared.equal,
         compared.compared
     )?;
+    if let Some(text) = compared.size_finding() {
+        writeln!(out, "finding: {text}")?;
+    }
     let list = |chunks: &[u64]| {
         let names: Vec<_> = chunks.iter().take(SHOWN).map(u64::to_string).collect();
         let more = chunks.len().saturating_sub(SHOWN);

@@ -1,16 +1,25 @@
 //! `daleel bridge flash` and `digest`.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::{answered, say};
 use crate::{
     args::{OutputArgs, ProgressArgs},
     bridge::{
-        boards::{Board, TEENSY_STEPS, copy_uf2, one_volume, rp2040_volumes},
-        formats::{UF2_RP2040, intel_hex, uf2},
+        attached::find,
+        boards::{Board, KEY_STAYS, copy_uf2, one_volume, rp2040_volumes, teensy_steps},
+        formats::{UF2_RP2040, intel_hex, read_uf2, uf2},
         image::Image,
+        link::Link,
         record::write_new,
     },
     exit::{Exit, Failure},
@@ -21,8 +30,8 @@ use crate::{
 /// Load firmware onto a board, and say which digest it then has to report
 ///
 /// MIMXRT1060-EVK: through a debug probe. Pico: through a debug probe with --probe; otherwise as UF2, to the volume of its boot loader or to a file. Teensy 4.1:
-/// writes a file for the Teensy Loader and says how to load it. A board gets into its loader by its button or by a probe only. Only the sectors of the image are
-/// written, so the key of an EVK or Pico stays.
+/// writes a file for the Teensy Loader and says how to load it. A board gets into its loader by its button or by a probe only. The key page lies outside the image
+/// and should stay; that has not been measured yet, so compare the serial before and after.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  daleel bridge flash --board pico pico.elf\n  daleel bridge flash --board pico pico.elf --uf2 pico.uf2\n  daleel bridge flash --board mimxrt1060-evk evk.elf\n  daleel bridge flash --board teensy41 teensy41.elf --hex teensy41.hex"
@@ -35,7 +44,7 @@ pub struct Flash {
     #[arg(long, value_enum, value_name = "BOARD")]
     board: Board,
     /// Use a debug probe for a Pico too; with a serial number, that one
-    #[arg(long, value_name = "SERIAL", num_args = 0..=1, default_missing_value = "", group = "way")]
+    #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true, default_missing_value = "", group = "way")]
     probe: Option<String>,
     /// Write a UF2 file for a Pico instead of loading it
     #[arg(long, value_name = "FILE", group = "way")]
@@ -79,6 +88,7 @@ struct FirmwareJson {
     bytes: usize,
     board: Option<&'static str>,
     written: Option<String>,
+    confirmed: Option<bool>,
 }
 
 impl FirmwareJson {
@@ -91,6 +101,7 @@ impl FirmwareJson {
             bytes: image.bytes.len(),
             board: None,
             written: None,
+            confirmed: None,
         }
     }
 }
@@ -104,14 +115,13 @@ impl Digest {
         }
         let mut answer = FirmwareJson::new(&self.image, &image);
         answer.written = self.bin.as_ref().map(|path| path.display().to_string());
-        if self.output.json {
-            print_json(&answer)?;
-        } else {
+        let line = || -> Result<()> {
             let mut out = out();
             writeln!(out, "{}  {}", answer.digest, answer.image)?;
             out.flush()?;
-        }
-        Ok(Exit::Success)
+            Ok(())
+        };
+        answered(if self.output.json { print_json(&answer) } else { line() }, Exit::Success)
     }
 }
 
@@ -120,28 +130,75 @@ impl Flash {
     pub fn run(self) -> Result<Exit> {
         self.check_way()?;
         let image = Image::read(&self.image, Some(self.board.flash_base()))?;
-        check_range(self.board, &image)?;
+        self.board.check(&image)?;
+        let to_volume = self.board == Board::Pico
+            && self.uf2.is_none()
+            && self.probe.is_none()
+            && !self.dry_run;
+        let before = if to_volume { reporting(&image.digest()) } else { Vec::new() };
         let written = self.load(&image)?;
         let mut answer = FirmwareJson::new(&self.image, &image);
         answer.board = Some(self.board.name());
-        answer.written = written.clone();
-        if self.output.json {
-            print_json(&answer)?;
-            return Ok(Exit::Success);
-        }
+        answer.written = written;
+        answer.confirmed = to_volume.then(|| comes_back(&image.digest(), &before));
+        let exit = if answer.confirmed == Some(false) { Exit::Findings } else { Exit::Success };
+        let printed =
+            if self.output.json { print_json(&answer) } else { self.print(&image, &answer) };
+        answered(printed, exit)
+    }
+
+    fn print(&self, image: &Image, answer: &FirmwareJson) -> Result<()> {
         let mut out = out();
         let bytes = answer.bytes;
-        match &written {
+        match &answer.written {
             Some(place) => writeln!(out, "{bytes} bytes written to {place}")?,
-            None => writeln!(out, "{bytes} bytes from 0x{:08x}; nothing was written", image.start)?,
+            None => {
+                let place = self.place().map(|place| format!(" for {place}")).unwrap_or_default();
+                writeln!(
+                    out,
+                    "{bytes} bytes from 0x{:08x}{place}; nothing was written",
+                    image.start
+                )?;
+            }
         }
         if self.board == Board::Teensy41 {
-            TEENSY_STEPS.iter().try_for_each(|step| writeln!(out, "{step}"))?;
+            let steps = teensy_steps(self.hex.as_deref());
+            steps.iter().try_for_each(|step| writeln!(out, "{step}"))?;
         }
-        writeln!(out, "the bridge has to report this firmware digest (`daleel bridge info`):")?;
+        if self.board == Board::Teensy41 || answer.written.is_some() {
+            writeln!(out, "{KEY_STAYS}")?;
+        }
+        match answer.confirmed {
+            Some(true) => writeln!(out, "a bridge came up and reports this firmware digest:")?,
+            Some(false) => writeln!(
+                out,
+                "finding: no bridge has come up that reports this firmware digest; look with `daleel bridge info`:"
+            )?,
+            None => writeln!(
+                out,
+                "the bridge has to report this firmware digest (`daleel bridge info`):"
+            )?,
+        }
         writeln!(out, "  {}", answer.digest)?;
         out.flush()?;
-        Ok(Exit::Success)
+        Ok(())
+    }
+
+    /// Where the image would go.
+    fn place(&self) -> Option<String> {
+        match self.board {
+            Board::Teensy41 => self.hex.as_ref().map(|path| path.display().to_string()),
+            Board::Pico if self.probe.is_none() => Some(self.uf2.as_ref().map_or_else(
+                || match rp2040_volumes().as_slice() {
+                    [volume] => volume.display().to_string(),
+                    volumes => {
+                        format!("the volume RPI-RP2, of which {} are mounted", volumes.len())
+                    }
+                },
+                |path| path.display().to_string(),
+            )),
+            _ => Some("a debug probe".to_owned()),
+        }
     }
 
     /// Refuses a way that the board does not have.
@@ -166,11 +223,18 @@ impl Flash {
             Board::Teensy41 => (&self.hex, intel_hex(image).map(String::into_bytes)),
             _ => (&self.uf2, uf2(image, UF2_RP2040)),
         };
-        let bytes = bytes.ok_or_else(|| misplaced(self.board, image))?;
+        let bytes = bytes.ok_or_else(|| {
+            Failure::new(Exit::Unsupported, "the image lies where no loader can write it")
+        })?;
         match path {
+            Some(path) if self.dry_run && path.exists() => {
+                let text = format!("{} exists already", path.display());
+                Err(Failure::new(Exit::Input, text).hint("nothing is overwritten").into())
+            }
             _ if self.dry_run => Ok(None),
             Some(path) => {
                 write_new(path, &bytes)?;
+                check_written(path, &bytes, self.board, image)?;
                 Ok(Some(path.display().to_string()))
             }
             None if self.board == Board::Pico => {
@@ -207,17 +271,43 @@ impl Flash {
     }
 }
 
-/// Refuses an image that is for another place than the board's flash.
-fn check_range(board: Board, image: &Image) -> Result<(), Failure> {
-    if image.start == board.flash_base() { Ok(()) } else { Err(misplaced(board, image)) }
+/// Reads a file back that a loader will take: its bytes, and for UF2 the image in it.
+fn check_written(path: &Path, bytes: &[u8], board: Board, image: &Image) -> Result<()> {
+    let held = fs::read(path).with_context(|| path.display().to_string())?;
+    let has_image = board != Board::Pico
+        || read_uf2(&held, UF2_RP2040)
+            .is_ok_and(|read| read.start == image.start && read.bytes.starts_with(&image.bytes));
+    if held == bytes && has_image {
+        return Ok(());
+    }
+    let text = format!("{} does not hold what was written to it", path.display());
+    Err(Failure::new(Exit::Verification, text).into())
 }
 
-fn misplaced(board: Board, image: &Image) -> Failure {
-    let text = format!(
-        "the image begins at 0x{:08x}, the flash of {} at 0x{:08x}",
-        image.start,
-        board.name(),
-        board.flash_base()
-    );
-    Failure::new(Exit::Unsupported, text).hint("is it the firmware of another board?")
+/// Where bridges are that report a firmware digest.
+fn reporting(digest: &wb_attest::Digest) -> Vec<(String, u8)> {
+    let found = find().unwrap_or_default();
+    let has = found.iter().filter(|one| {
+        let port = one.open().ok();
+        port.and_then(|port| Link::new(port).info().ok())
+            .is_some_and(|info| info.firmware == *digest)
+    });
+    let places = has.map(|one| {
+        let identity = one.identity();
+        (identity.bus, identity.address)
+    });
+    places.collect()
+}
+
+/// Looks for a bridge that was not there before.
+const LOOKS: u32 = 30;
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Whether a bridge comes up that reports a firmware digest, besides those that did before.
+fn comes_back(digest: &wb_attest::Digest, before: &[(String, u8)]) -> bool {
+    say("waiting for the board to start its new firmware");
+    (0..LOOKS).any(|_| {
+        thread::sleep(LOOK_EVERY);
+        reporting(digest).iter().any(|place| !before.contains(place))
+    })
 }

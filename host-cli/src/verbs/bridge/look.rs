@@ -9,21 +9,21 @@ use std::{
 use anyhow::Result;
 use wb_attest::interface::flag;
 
-use super::{PortArgs, port_failure};
+use super::{PortArgs, answered, port_failure, say};
 use crate::{
     args::OutputArgs,
     bridge::{
+        attached::find,
         describe::{InfoJson, ListJson, ListedJson, PROTOTYPE_NOTE, PortJson},
         frames::{Firmware, Item, LogJson},
         image::read_file,
-        link::Link,
-        port::{Port, PortError},
+        link::{Link, LinkError},
+        port::{Port, PortError, shown},
         session::failure,
-        usb::find,
     },
-    exit::Exit,
+    exit::{Exit, Failure},
     interrupt,
-    output::{out, print_json, printable},
+    output::{out, print_json},
 };
 
 /// Between two looks at the counters.
@@ -32,6 +32,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 /// One wait for log frames.
 const LOG_WAIT: Duration = Duration::from_millis(250);
+/// Read without --follow: far more than a bridge holds.
+const LOG_BYTES_MAX: usize = 1 << 20;
 /// Silence after which what the bridge held is read.
 const LOG_SILENCE: Duration = Duration::from_secs(1);
 
@@ -66,12 +68,8 @@ impl List {
         }
         let has_errors = bridges.iter().any(|bridge| bridge.error.is_some());
         let list = ListJson { schema: "daleel.bridge-list/1", bridges };
-        if self.output.json {
-            print_json(&list)?;
-        } else {
-            print_list(&list)?;
-        }
-        Ok(if has_errors { Exit::Findings } else { Exit::Success })
+        let exit = if has_errors { Exit::Findings } else { Exit::Success };
+        answered(if self.output.json { print_json(&list) } else { print_list(&list) }, exit)
     }
 }
 
@@ -89,17 +87,17 @@ fn print_list(list: &ListJson) -> Result<()> {
         writeln!(
             out,
             "{}  bus {}, address {}: {}, {}, {}; {}, release {}",
-            printable(&bridge.port.serial),
-            printable(&bridge.port.bus),
+            shown(&bridge.port.serial),
+            shown(&bridge.port.bus),
             bridge.port.address,
             word(bridge.key, "key", "no key"),
             word(bridge.drive, "drive attached", "no drive"),
             word(bridge.session, "session open", "no session"),
-            printable(&bridge.port.product),
+            shown(&bridge.port.product),
             bridge.port.release,
         )?;
         if let Some(error) = &bridge.error {
-            writeln!(out, "  cannot be asked: {}", printable(error))?;
+            writeln!(out, "  cannot be asked: {}", shown(error))?;
         }
     }
     if list.bridges.iter().any(|bridge| bridge.prototype_pid == Some(true)) {
@@ -136,36 +134,44 @@ impl Info {
     pub fn run(self) -> Result<Exit> {
         let mut link = self.port.open()?;
         let info = link.info().map_err(failure)?;
-        let mut shown = InfoJson::new(link.port().identity(), &info);
-        let mut exit = if shown.has_findings(&info) { Exit::Findings } else { Exit::Success };
+        let mut last = InfoJson::new(link.port().identity(), &info);
+        let mut exit = if last.has_findings(&info) { Exit::Findings } else { Exit::Success };
         if self.json {
-            print_json(&shown)?;
-            return Ok(exit);
+            return answered(print_json(&last), exit);
         }
-        self.print(&shown, None)?;
         if self.watch {
             interrupt::watch();
+        } else {
+            return answered(self.print(&last, None), exit);
         }
-        while self.watch && !interrupt::arrived() {
+        let mut printed = self.print(&last, None);
+        while printed.is_ok() && !interrupt::arrived() {
             link.port_mut().pause(WATCH_EVERY);
-            let info = match link.info() {
-                // A bridge enumerates anew when a drive is attached or detached.
-                Err(error) if error.is_gone() && link.port_mut().reconnect(BACK_WITHIN).is_ok() => {
-                    link.info()
-                }
-                answer => answer,
-            };
-            let info = info.map_err(failure)?;
-            let now = InfoJson::new(link.port().identity(), &info);
-            if now.has_findings(&info) {
+            let (now, has_findings) = Self::look(&mut link)?;
+            if has_findings {
                 exit = Exit::Findings;
             }
-            if now != shown {
-                self.print(&now, Some(&shown))?;
-                shown = now;
+            if now != last {
+                printed = self.print(&now, Some(&last));
+                last = now;
             }
         }
-        Ok(exit)
+        answered(printed, exit)
+    }
+
+    /// INFO anew, and whether something has to be looked at. A bridge enumerates anew when a drive is attached or detached.
+    fn look(link: &mut Link<Box<dyn Port>>) -> Result<(InfoJson, bool)> {
+        let mut answer = link.info();
+        if answer.as_ref().is_err_and(LinkError::is_gone) {
+            say("the bridge left the bus; waiting for it to come back");
+            if link.port_mut().reconnect(BACK_WITHIN).is_ok() {
+                answer = link.info();
+            }
+        }
+        let info = answer.map_err(failure)?;
+        let now = InfoJson::new(link.port().identity(), &info);
+        let has_findings = now.has_findings(&info);
+        Ok((now, has_findings))
     }
 
     fn print(&self, now: &InfoJson, before: Option<&InfoJson>) -> Result<()> {
@@ -199,9 +205,11 @@ fn write_change(out: &mut impl Write, before: &InfoJson, now: &InfoJson) -> Resu
         return now.write(out);
     }
     let (was, is) = (refused(before).unwrap_or(0), refused(now).unwrap_or(0));
-    if was != is {
-        let more = is.saturating_sub(was);
-        writeln!(out, "REFUSED: {more} more modifying commands, {is} since attach")?;
+    match is.checked_sub(was) {
+        Some(0) => {}
+        Some(more) => writeln!(out, "REFUSED: {more} more modifying commands, {is} since attach")?,
+        // A drive was attached anew within a second: the counter began again.
+        None => writeln!(out, "refused modifying commands since attach: {is}, no longer {was}")?,
     }
     if entries(before) != entries(now) {
         writeln!(out, "log entries: {}", entries(now).unwrap_or(0))?;
@@ -242,23 +250,25 @@ impl Log {
         let mut frames = Vec::new();
         let mut dropped = 0_u64;
         let is_document = self.json;
-        let mut failed = None;
-        read(link.port_mut(), &firmware, self.follow, &mut |item| match item {
-            Item::Frame(frame) if is_document => frames.push(frame),
+        let read = read(link.port_mut(), &firmware, self.follow, &mut |item| match item {
+            Item::Frame(frame) if is_document => {
+                frames.push(frame);
+                Ok(())
+            }
             item => {
                 dropped = dropped.saturating_add(u64::from(item == Item::Dropped));
-                if !is_document && failed.is_none() {
-                    failed = print_item(&item, self.jsonl).err();
-                }
+                if is_document { Ok(()) } else { print_item(&item, self.jsonl) }
             }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        });
+        let exit = if dropped > 0 { Exit::Findings } else { Exit::Success };
+        // What came before the bridge went away is shown all the same.
         if is_document {
-            print_json(&LogJson { schema: "daleel.bridge-log/1", frames, dropped })?;
+            answered(
+                print_json(&LogJson { schema: "daleel.bridge-log/1", frames, dropped }),
+                exit,
+            )?;
         }
-        Ok(if dropped > 0 { Exit::Findings } else { Exit::Success })
+        answered(read, exit)
     }
 }
 
@@ -266,25 +276,36 @@ fn firmware(elf: &Path) -> Result<Firmware> {
     Firmware::parse(&read_file(elf)?, elf)
 }
 
-/// Reads until an interrupt, or until the bridge has been silent for a second.
+/// Reads until an interrupt, or until the bridge has been silent for a second. A bridge that never falls silent is left after so much.
 fn read(
     port: &mut dyn Port,
     firmware: &Firmware,
     follow: bool,
-    give: &mut dyn FnMut(Item),
+    give: &mut dyn FnMut(Item) -> Result<()>,
 ) -> Result<()> {
     let mut decoder = firmware.decoder();
     let mut last = Instant::now();
+    let mut taken = 0_usize;
     while !interrupt::arrived() && (follow || last.elapsed() < LOG_SILENCE) {
         let frames = port.read_log(LOG_WAIT).map_err(|error| match error {
-            PortError::Gone => {
-                crate::exit::Failure::new(Exit::SourceLost, error.to_string()).into()
-            }
+            PortError::Gone => Failure::new(Exit::SourceLost, error.to_string()).into(),
             other => port_failure(other),
         })?;
-        if !frames.is_empty() {
-            last = Instant::now();
-            decoder.take(&frames, give);
+        if frames.is_empty() {
+            continue;
+        }
+        last = Instant::now();
+        taken = taken.saturating_add(frames.len());
+        let mut given = Ok(());
+        decoder.take(&frames, &mut |item| {
+            if given.is_ok() {
+                given = give(item);
+            }
+        });
+        given?;
+        if !follow && taken >= LOG_BYTES_MAX {
+            say("the bridge goes on sending; --follow reads on");
+            break;
         }
     }
     Ok(())
@@ -300,14 +321,14 @@ fn print_item(item: &Item, as_json: bool) -> Result<()> {
         (Item::Frame(frame), false) => {
             let uptime = frame.uptime.as_deref().unwrap_or("-");
             let level = frame.level.unwrap_or("-");
-            write!(out, "{} {level:5} {}", printable(uptime), printable(&frame.text))?;
+            write!(out, "{} {level:5} {}", shown(uptime), shown(&frame.text))?;
             match (&frame.file, frame.line) {
-                (Some(file), Some(line)) => writeln!(out, "  ({}:{line})", printable(file))?,
+                (Some(file), Some(line)) => writeln!(out, "  ({}:{line})", shown(file))?,
                 _ => writeln!(out)?,
             }
         }
         (Item::Dropped, true) => {
-            writeln!(std::io::stderr(), "a log frame was dropped or is of another firmware")?
+            say("a log frame was dropped or is of another firmware");
         }
         (Item::Dropped, false) => {
             writeln!(out, "(a log frame was dropped, or is of another firmware)")?

@@ -7,15 +7,17 @@ mod look;
 mod provision;
 mod selftest;
 
+use std::io::{ErrorKind, Write as _, stderr};
+
 use anyhow::Result;
 
 use crate::{
     bridge::{
+        attached::{Attached, find},
         link::Link,
         port::{Port, PortError},
-        usb::{Found, find},
     },
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, system_error},
 };
 
 /// Work with a write blocker bridge: look at it, have it prove what it did, load it
@@ -76,17 +78,16 @@ struct PortArgs {
 impl PortArgs {
     /// Opens the bridge that is asked for, or the only one.
     fn open(&self) -> Result<Link<Box<dyn Port>>> {
-        let found = find().map_err(port_failure)?;
-        let one = self.choose(found)?;
+        let one = self.choose(find().map_err(port_failure)?)?;
         let port = one.open().map_err(|error| {
             let text = format!("bridge {}: {error}", one.identity().line());
             Failure::new(Exit::Input, text)
         })?;
-        Ok(Link::new(Box::new(port)))
+        Ok(Link::telling(port, say))
     }
 
-    fn choose(&self, found: Vec<Found>) -> Result<Found, Failure> {
-        let is_wanted = |one: &Found| {
+    fn choose(&self, found: Vec<Box<dyn Attached>>) -> Result<Box<dyn Attached>, Failure> {
+        let is_wanted = |one: &dyn Attached| {
             let identity = one.identity();
             let place = format!("{}:{}", identity.bus, identity.address);
             self.bridge.as_deref().is_none_or(|wanted| {
@@ -94,22 +95,42 @@ impl PortArgs {
                 place == wanted || (!serial.is_empty() && identity.serial.starts_with(&serial))
             })
         };
-        let wanted: Vec<_> = found.iter().filter(|one| is_wanted(one)).collect();
-        let lines = |all: &[&Found]| {
+        let lines = |all: &[Box<dyn Attached>]| {
             all.iter().map(|one| one.identity().line()).collect::<Vec<_>>().join("; ")
         };
-        match wanted.as_slice() {
-            [one] => Ok((*one).clone()),
-            [] if found.is_empty() => Err(Failure::new(Exit::Input, "no bridge is connected")
+        let (mut wanted, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|one| is_wanted(one.as_ref()));
+        if wanted.len() > 1 {
+            return Err(Failure::new(Exit::Input, "several bridges are connected")
+                .hint(format!("name one with --bridge: {}", lines(&wanted))));
+        }
+        match wanted.pop() {
+            Some(one) => Ok(one),
+            None if others.is_empty() => Err(Failure::new(Exit::Input, "no bridge is connected")
                 .hint("a bridge is USB device 1209:0001 with a product string that begins with \"Daleel write blocker\"")),
-            [] => {
-                let all: Vec<_> = found.iter().collect();
-                Err(Failure::new(Exit::Input, "this bridge is not connected").hint(lines(&all)))
-            }
-            several => Err(Failure::new(Exit::Input, "several bridges are connected")
-                .hint(format!("name one with --bridge: {}", lines(several)))),
+            None => Err(Failure::new(Exit::Input, "this bridge is not connected").hint(lines(&others))),
         }
     }
+}
+
+/// The exit code of an answer that was printed. A reader that went away (`| head`) changes nothing about what was found: to a script the
+/// exit code is the answer.
+fn answered(printed: Result<()>, exit: Exit) -> Result<Exit> {
+    match printed {
+        Err(error) if is_closed(&error) => Ok(exit),
+        printed => printed.map(|()| exit),
+    }
+}
+
+/// Whether it is the reader of standard output that went away.
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| system_error(cause) == Some(ErrorKind::BrokenPipe))
+}
+
+/// Tells on standard error what is waited for.
+fn say(text: &str) {
+    // A closed standard error is no reason to stop.
+    let _ = writeln!(stderr(), "{text}");
 }
 
 fn port_failure(error: PortError) -> anyhow::Error {

@@ -1,19 +1,23 @@
 //! `daleel bridge provision`.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 
-use super::{PortArgs, random};
+use super::{PortArgs, answered, random};
 use crate::{
     args::OutputArgs,
     bridge::{
         boards::Board,
-        enrol::{ENROLMENT_FILE, Given, provision},
+        enrol::{ENROLMENT_FILE, EnrolmentJson, Given, provision},
+        port::shown,
         record::KEY_FILE,
     },
     exit::Exit,
-    output::{out, print_json, printable},
+    output::{out, print_json},
 };
 
 /// Have a new bridge make its key, once, and keep its public key
@@ -53,23 +57,25 @@ impl Provision {
             operator: self.operator,
         };
         let enrolment = provision(&mut link, &self.out, given, &random()?)?;
-        if self.output.json {
-            print_json(&enrolment)?;
-            return Ok(Exit::Success);
-        }
-        let mut out = out();
-        writeln!(out, "the bridge has made its key ({})", printable(enrolment.key_protection))?;
-        writeln!(out, "  key id  {}", enrolment.key_id)?;
-        writeln!(out, "  serial  {}   <- label the case with it", enrolment.serial)?;
-        for name in [KEY_FILE, ENROLMENT_FILE] {
-            writeln!(out, "  written {}", self.out.join(name).display())?;
-        }
-        writeln!(
-            out,
-            "plug the bridge in again if `daleel bridge list` still shows zeros for its serial"
-        )?;
-        writeln!(out, "{}", enrolment.notice)?;
-        out.flush()?;
-        Ok(Exit::Success)
+        let printed =
+            if self.output.json { print_json(&enrolment) } else { print(&enrolment, &self.out) };
+        answered(printed, Exit::Success)
     }
+}
+
+fn print(enrolment: &EnrolmentJson, folder: &Path) -> Result<()> {
+    let mut out = out();
+    writeln!(out, "the bridge has made its key ({})", shown(enrolment.key_protection))?;
+    writeln!(out, "  key id  {}", enrolment.key_id)?;
+    writeln!(out, "  serial  {}   <- label the case with it", enrolment.serial)?;
+    for name in [KEY_FILE, ENROLMENT_FILE] {
+        writeln!(out, "  written {}", folder.join(name).display())?;
+    }
+    writeln!(
+        out,
+        "plug the bridge in again if `daleel bridge list` still shows zeros for its serial"
+    )?;
+    writeln!(out, "{}", enrolment.notice)?;
+    out.flush()?;
+    Ok(())
 }

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use anyhow::Result;
 
+use super::answered;
 use crate::{
     args::{OutputArgs, ProgressArgs},
-    bridge::selftest::run,
+    bridge::selftest::{SelfTestJson, run},
     exit::Exit,
     output::{out, print_json},
     progress::Progress,
@@ -38,26 +39,27 @@ impl SelfTest {
             done = done.saturating_add(1);
         })?;
         drop(progress);
-        if self.output.json {
-            print_json(&found)?;
-        } else {
-            let mut out = out();
-            for check in &found.checks {
-                let word = if check.passed { "ok    " } else { "FAILED" };
-                writeln!(
-                    out,
-                    "{word} {:<40} {:>6} of {:<6} {}",
-                    check.name, check.right, check.tried, check.expected
-                )?;
-            }
-            writeln!(
-                out,
-                "refused modifying commands, by the signed statement: {}",
-                found.refused_modifying
-            )?;
-            writeln!(out, "note: {}", found.notice)?;
-            out.flush()?;
-        }
-        Ok(if found.passed { Exit::Success } else { Exit::Verification })
+        let exit = if found.passed { Exit::Success } else { Exit::Verification };
+        answered(if self.output.json { print_json(&found) } else { print_text(&found) }, exit)
     }
+}
+
+fn print_text(found: &SelfTestJson) -> Result<()> {
+    let mut out = out();
+    for check in &found.checks {
+        let word = if check.passed { "ok    " } else { "FAILED" };
+        writeln!(
+            out,
+            "{word} {:<40} {:>6} of {:<6} {}",
+            check.name, check.right, check.tried, check.expected
+        )?;
+    }
+    writeln!(
+        out,
+        "refused modifying commands, by the signed statement: {}",
+        found.refused_modifying
+    )?;
+    writeln!(out, "note: {}", found.notice)?;
+    out.flush()?;
+    Ok(())
 }

@@ -26,7 +26,7 @@ pub enum Reaction {
     NoAnswer,
     /// More than was asked for.
     Babble,
-    /// The controller's memory was too slow.
+    /// The controller's memory was too slow: it tries again, and does not count that.
     Overrun,
 }
 
@@ -47,15 +47,25 @@ pub struct Model {
     pub status: u32,
     pub list: u32,
     pub mode: u32,
+    /// SBUSCFG.
+    pub bursts: u32,
     pub port: u32,
     /// The port ends a reset by itself, as the chips do.
     pub ends_reset: bool,
+    /// The port ends a reset between the driver's last look at it and the driver's write.
+    pub ends_reset_at_the_last_moment: bool,
+    /// Port resets that the device misses.
+    pub missed_resets: u32,
+    /// Port resets that were begun.
+    pub port_resets: u32,
     /// What the port shows when a reset has ended.
     pub after_reset: u32,
     /// The controller never stops resetting itself.
     pub stays_in_reset: bool,
     /// The doorbell is not answered.
     pub deaf: bool,
+    /// The doorbell is answered without the status bit.
+    pub mumbles: bool,
     pub vbus: bool,
     pub high_speed: bool,
     pub resets: u32,
@@ -95,6 +105,7 @@ unsafe impl Hardware for Board {
             0x144 => model.status &= !(value & 0x3F),
             0x158 => model.list = value,
             0x184 => model.write_port(value),
+            0x090 => model.bursts = value,
             0x1A8 => model.mode = value,
             _ => {}
         }
@@ -122,6 +133,7 @@ impl Model {
         if value & 2 != 0 && !self.stays_in_reset {
             self.command = 0;
             self.status = 1 << 12;
+            self.bursts = 2;
             self.resets += 1;
         } else if value & 1 != 0 {
             self.status &= !(1 << 12);
@@ -132,7 +144,11 @@ impl Model {
     }
 
     fn write_port(&mut self, value: u32) {
+        if self.ends_reset_at_the_last_moment && self.port & (1 << 8) != 0 {
+            self.end_reset();
+        }
         let was = self.port;
+        self.port_resets += u32::from(was & (1 << 8) == 0 && value & (1 << 8) != 0);
         self.port &= !(value & 0b10_1010);
         if value & (1 << 2) == 0 {
             self.port &= !(1 << 2);
@@ -145,7 +161,10 @@ impl Model {
 
     fn end_reset(&mut self) {
         self.port &= !(1 << 8);
-        self.port |= self.after_reset;
+        match self.missed_resets.checked_sub(1) {
+            Some(left) => self.missed_resets = left,
+            None => self.port |= self.after_reset,
+        }
     }
 
     /// A device appears.
@@ -184,6 +203,7 @@ impl Model {
         if self.status & (1 << 12) != 0 || self.command & (1 << 5) == 0 {
             return;
         }
+        assert_eq!((self.mode & 3, self.bursts), (3, 0), "not set up after a reset");
         let mut head = self.list;
         loop {
             self.visit(head);
@@ -196,7 +216,7 @@ impl Model {
         }
         if self.command & (1 << 6) != 0 && !self.deaf {
             self.command &= !(1 << 6);
-            self.status |= 1 << 5;
+            self.status |= u32::from(!self.mumbles) << 5;
         }
     }
 
@@ -262,6 +282,13 @@ impl Model {
         if matches!(reaction, Reaction::Nak) {
             return false;
         }
+        // Not asked for by EHCI, but by errata of the chips.
+        assert!(total == 0 || self.get(head + 28).is_multiple_of(8), "data on an odd address");
+        if matches!(reaction, Reaction::Overrun) {
+            self.reactions.pop_front();
+            self.set(head + 24, token | 0x20);
+            return true;
+        }
         self.seen.push(seen);
         let (moved, end) = match &reaction {
             Reaction::Data(data) => (self.send(head, data, total), 0),
@@ -270,8 +297,7 @@ impl Model {
             Reaction::Stall => (0, 0x40),
             Reaction::NoAnswer => (0, 0x48),
             Reaction::Babble => (0, 0x50),
-            Reaction::Overrun => (0, 0x60),
-            Reaction::Nak => (0, 0),
+            Reaction::Overrun | Reaction::Nak => (0, 0),
         };
         // What is left of the data is for the next descriptor of the chain.
         match self.reactions.front_mut() {
@@ -283,10 +309,7 @@ impl Model {
         let packets = if moved == 0 { u32::from(end == 0) } else { moved.div_ceil(packet) };
         let tries = if end == 0x48 { 0 } else { 3 << 10 };
         let toggle = (token ^ (packets << 31)) & (1 << 31);
-        self.set(
-            head + 24,
-            toggle | ((total - moved) << 16) | (token & 0x8300 & !0x80) | tries | end,
-        );
+        self.set(head + 24, toggle | ((total - moved) << 16) | (token & 0x8320) | tries | end);
         true
     }
 
