@@ -44,7 +44,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let (exit, hint) = classify(&error);
             // A closed stderr leaves only the exit code.
-            let _ = writeln!(stderr(), "error: {error:#}");
+            let text = format!("{error:#}");
+            let lines: Vec<String> = text.lines().map(output::printable).collect();
+            let _ = writeln!(stderr(), "error: {}", lines.join("\n"));
             if let Some(hint) = hint {
                 let _ = writeln!(stderr(), "hint:  {hint}");
             }

@@ -220,6 +220,14 @@ impl<'p, D: Drive, E: HashEngine, const RING: usize> Bridge<'p, D, E, RING> {
         self.may_be_stale = !pipes.is_flushed();
     }
 
+    /// What waited in the bulk-IN endpoint never reaches the host, who asked for that: it is not in the log (4.4).
+    pub fn packets_dropped(&mut self) {
+        self.session.chunks.revoke();
+        if let State::Reading(job) = &mut self.state {
+            job.uncover();
+        }
+    }
+
     fn give_up(&mut self) {
         if self.state.is_at_the_drive() {
             self.drive.abandon(self.now);

@@ -150,6 +150,22 @@ impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize> Class<'_, '_, '_, B,
             && request.request == descriptors::MS_VENDOR_CODE;
         is_interface || is_microsoft
     }
+
+    /// Whether `usb-device` answers a request by emptying the bulk-IN endpoint: CLEAR_FEATURE of its halt, a new configuration or setting
+    /// (USB 2.0, sections 9.4.1, 9.4.7, 9.4.10).
+    fn empties_bulk_in(&self, request: &Request) -> bool {
+        if request.request_type != RequestType::Standard {
+            return false;
+        }
+        let endpoint = u16::from(u8::from(self.endpoints.bulk_in.address()));
+        match request.request {
+            Request::CLEAR_FEATURE => {
+                request.recipient == Recipient::Endpoint && request.index == endpoint
+            }
+            Request::SET_CONFIGURATION | Request::SET_INTERFACE => true,
+            _ => false,
+        }
+    }
 }
 
 fn setup(request: &Request) -> Setup {
@@ -214,6 +230,9 @@ impl<B: UsbBus, D: Drive, E: HashEngine, const RING: usize> UsbClass<B>
     }
 
     fn control_out(&mut self, transfer: ControlOut<'_, '_, '_, B>) {
+        if self.endpoints.in_flight && self.empties_bulk_in(transfer.request()) {
+            self.bridge.packets_dropped();
+        }
         if !self.is_ours(transfer.request()) {
             return;
         }

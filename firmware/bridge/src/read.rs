@@ -40,8 +40,8 @@ pub struct Ready {
     pub sent: usize,
     /// What the hash engine has had of it.
     pub hashed: Hashed,
-    /// Number of the newest session when the first byte left.
-    pub session: u32,
+    /// Number of the newest session when the first byte left, if all of them did so far.
+    pub session: Option<u32>,
 }
 
 /// Where a read failed.
@@ -212,7 +212,7 @@ impl ReadJob {
             return;
         }
         let ready =
-            Ready { slot, lba: range.lba(), bytes, sent: 0, hashed: Hashed::Not, session: 0 };
+            Ready { slot, lba: range.lba(), bytes, sent: 0, hashed: Hashed::Not, session: None };
         if self.leaving.is_none() {
             self.leaving = Some(ready);
         } else {
@@ -225,6 +225,13 @@ impl ReadJob {
         self.is_due = true;
         self.gone = self.sent();
         self.leaving = self.waiting.take();
+    }
+
+    /// The slot that is leaving does not reach the host whole: no session covers it.
+    pub fn uncover(&mut self) {
+        if let Some(ready) = &mut self.leaving {
+            ready.session = None;
+        }
     }
 
     /// Bytes that have left, or wait in the endpoint.

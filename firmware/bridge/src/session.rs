@@ -98,7 +98,7 @@ impl<E: HashEngine, const RING: usize> Session<E, RING> {
     /// them at once, and works while they leave; the processor takes each packet while it is on the bus.
     #[inline(never)]
     pub fn leaving(&mut self, ready: &mut Ready, data: &[u8], geometry: Geometry) {
-        ready.session = self.number;
+        ready.session = Some(self.number);
         ready.hashed = Hashed::All;
         if self.open.is_none() {
             return;

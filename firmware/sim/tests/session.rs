@@ -19,7 +19,7 @@ use wb_sim::{
     bridge::Setup,
     drive::{BadBlocks, BadKind, DriveConfig},
     host::Phase,
-    usb::{Stall, UsbDevice},
+    usb::{InResult, Stall, UsbDevice},
 };
 
 const START: [u8; 32] = [0x11; 32];
@@ -177,6 +177,33 @@ fn interleaved_readers_are_logged_in_order_of_completion() {
         assert_eq!(entry.digest, sha256(&[&held]));
     }
     assert_eq!(log_agrees(&finish(&mut host, 1), &entries), LogVerdict::Agrees);
+}
+
+/// 4.4: a packet that the host had its endpoint throw away has not left, so what it belongs to is not in the log.
+#[test]
+fn a_packet_that_was_thrown_away_is_not_logged() {
+    const CLEAR_HALT: [u8; 8] = [0x02, 1, 0, 0, 0x81, 0, 0, 0];
+    const SET_CONFIGURATION: [u8; 8] = [0x00, 9, 1, 0, 0, 0, 0, 0];
+    const SET_INTERFACE: [u8; 8] = [0x01, 11, 0, 0, 0, 0, 0, 0];
+    for request in [CLEAR_HALT, SET_CONFIGURATION, SET_INTERFACE] {
+        let mut host = bridge(DriveConfig::default());
+        send(&mut host, &Request::Start, &START).unwrap();
+        read10(&mut host, 0, 1920);
+        let mut wrapper = b"USBC\x55\0\0\0\0\0\x01\0\x80\0\x0A\x28\0\0\0\x07\x80\0\0\x80".to_vec();
+        wrapper.resize(31, 0);
+        host.raw(&wrapper);
+        let first = host.device_mut().bulk_in(1, 60 * 512);
+        assert!(matches!(first, InResult::Data(data) if data.len() == 60 * 512));
+        host.device_mut().idle(1_000);
+        let _ = host.device_mut().control(request, &[]);
+        while let InResult::Data(_) = host.device_mut().bulk_in(1, 65_536) {}
+        host.enumerate();
+        assert_eq!(leaves(&mut host), [], "{request:02X?}");
+        // The first command after a reset is told of it.
+        read10(&mut host, 0, 1);
+        assert_eq!(read10(&mut host, 0, 2048).status, 0);
+        assert_eq!(leaves(&mut host).len(), 1);
+    }
 }
 
 fn finish_request(value: u8) -> Request {

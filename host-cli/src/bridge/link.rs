@@ -159,10 +159,10 @@ impl<P: Port> Link<P> {
         self.send("PROVISION", &Request::Provision, entropy)
     }
 
-    /// LEAVES: entries from `seq` on. The bridge lets go of everything before it.
+    /// LEAVES: entries from `seq` on, or from the oldest that the bridge still holds. It lets go of everything before `seq`.
     ///
     /// # Errors
-    /// [`LinkError`]; refused when the bridge holds no entry of that number any more.
+    /// [`LinkError`].
     pub fn leaves(&mut self, seq: u64, room: u16) -> Result<Batch, LinkError> {
         let [.., high, low] = seq.to_be_bytes();
         let request = Request::Leaves { first: u16::from_be_bytes([high, low]), room };

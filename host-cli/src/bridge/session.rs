@@ -332,15 +332,7 @@ impl<'l, P: Port> Session<'l, P> {
         let info = self.link.info().map_err(failure)?;
         self.refused = info.refused;
         for _ in 0..ANSWERS_MAX {
-            let batch = match self.link.leaves(self.chain.next, info.answer) {
-                Ok(batch) => batch,
-                Err(error) if error.is_refused() && self.chain.next < info.entries => {
-                    // Dropped by the bridge before it was fetched: on to the oldest it still holds.
-                    self.chain.next = self.chain.next.saturating_add(1);
-                    continue;
-                }
-                Err(error) => return Err(failure(error)),
-            };
+            let batch = self.link.leaves(self.chain.next, info.answer).map_err(failure)?;
             // What lies before the first it still holds was dropped.
             self.chain.next = self.chain.next.max(batch.first);
             if batch.entries.is_empty() {

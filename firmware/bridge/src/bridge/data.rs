@@ -153,7 +153,9 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         let mut packet = [0; PACKET_BYTES];
         let Some(length) = pipes.read(&mut packet) else { return false };
         if core::mem::take(&mut self.may_be_stale) && !pipes.is_flushed() {
+            // Not carried out: its answer would stand behind the packet that is still there.
             self.reconnect = true;
+            return true;
         }
         match Cbw::parse(packet.get(..length).unwrap_or_default(), 0) {
             Ok(cbw) => self.execute(&cbw),
@@ -297,7 +299,7 @@ impl<D: Drive, E: HashEngine, const RING: usize> Bridge<'_, D, E, RING> {
         let State::Reading(job) = &mut self.state else { return };
         let Some(ready) = job.leaving else { return };
         // A session covers what left after its START, so not the slot that was leaving then.
-        if ready.session == self.session.number {
+        if ready.session == Some(self.session.number) {
             self.session.left(ready.lba, job.geometry, ready.bytes);
         }
         self.last_read = Some(self.now);
