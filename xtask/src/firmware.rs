@@ -89,7 +89,7 @@ pub fn build(only: Option<&str>) -> Result<()> {
     let toolchain = toolchain()?;
     let out = output()?;
     for image in chosen {
-        let elf = compile(image, toolchain.as_deref(), "target")?;
+        let elf = compile(image, toolchain.as_deref(), root())?;
         let bytes = fs::read(&elf).with_context(|| format!("{}", elf.display()))?;
         let kept = out.join(format!("{}.elf", image.name));
         fs::write(&kept, &bytes)?;
@@ -98,20 +98,46 @@ pub fn build(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds every image twice, in two folders and at two places, and compares them byte by byte (D-09).
+/// Builds every image twice, here and from a copy of its sources at another place, and compares the digests (D-09).
 ///
 /// # Errors
 /// When two builds of one image differ.
 pub fn reproduce() -> Result<()> {
     let toolchain = toolchain()?;
+    let elsewhere = elsewhere()?;
     for image in &IMAGES {
         let mut digests = Vec::new();
-        for folder in ["target", "target/again"] {
-            let elf = compile(image, toolchain.as_deref(), folder)?;
+        for place in [root(), &elsewhere] {
+            let elf = compile(image, toolchain.as_deref(), place)?;
             digests.push(Sha256::digest(flash_range(&fs::read(elf)?)?));
         }
         ensure!(digests.first() == digests.last(), "two builds of {} differ", image.name);
-        say(&format!("{}: two builds are the same", image.name));
+        say(&format!("{}: two builds at two places are the same", image.name));
+    }
+    Ok(())
+}
+
+/// A copy of what the images are built from, at a place whose name is of another length.
+fn elsewhere() -> Result<PathBuf> {
+    let copy = root().join("target").join("another-builder").join("daleel");
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    copy_folder(&root().join("firmware"), &copy.join("firmware"))?;
+    fs::copy(root().join("Cargo.toml"), copy.join("Cargo.toml"))?;
+    Ok(copy)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if !entry.file_type()?.is_dir() {
+            fs::copy(entry.path(), place)?;
+        } else if entry.file_name() != "target" {
+            copy_folder(&entry.path(), &place)?;
+        }
     }
     Ok(())
 }
@@ -147,9 +173,9 @@ fn output() -> Result<PathBuf> {
     Ok(out)
 }
 
-fn compile(image: &Image, toolchain: Option<&str>, folder: &str) -> Result<PathBuf> {
-    let boards = root().join("firmware").join("boards");
-    let target = boards.join(folder);
+fn compile(image: &Image, toolchain: Option<&str>, checkout: &Path) -> Result<PathBuf> {
+    let firmware = checkout.join("firmware");
+    let target = firmware.join("target");
     let mut command = Command::new("cargo");
     if let Some(name) = toolchain {
         command.arg(format!("+{name}"));
@@ -157,27 +183,26 @@ fn compile(image: &Image, toolchain: Option<&str>, folder: &str) -> Result<PathB
     command
         .args(["build", "--release", "--locked", "--quiet", "--package", image.package])
         .args(["--bin", image.name, "--target", image.target])
-        .current_dir(&boards)
+        .current_dir(&firmware)
         .env("CARGO_TARGET_DIR", &target)
         // What cargo gave this task is for another toolchain.
         .env_remove("RUSTC")
         .env_remove("CARGO")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", without_places(&target)?);
+        .env("RUSTFLAGS", without_places(checkout)?);
     say(&format!("building {}", image.name));
     let status = command.status().context("cargo cannot be started")?;
     ensure!(status.success(), "{} does not build", image.name);
     Ok(target.join(image.target).join("release").join(image.name))
 }
 
-/// Flags that keep the builder's places out of an image (D-09): the crate registry, the checkout and the build folder get names of their own.
-fn without_places(target: &Path) -> Result<String> {
+/// Flags that keep the builder's places out of an image (D-09): the crate registry and the checkout get names of their own.
+fn without_places(checkout: &Path) -> Result<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let registry = home.context("no home folder")?.join("registry").join("src");
-    let places =
-        [(registry, "/registry"), (root().to_owned(), "/daleel"), (target.to_owned(), "/build")];
+    let places = [(registry.as_path(), "/registry"), (checkout, "/daleel")];
     let flags = places.iter().map(|(place, name)| {
         let place = place.display();
         format!("--remap-path-prefix={place}={name}")

@@ -84,7 +84,7 @@ fn build() -> Option<PathBuf> {
         .args(["build", "--release", "--target", TARGET, "--package", "imx6ul-qemu"])
         .args(["--bin", "ehci_check", "--target-dir"])
         .arg(&folder)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         // What cargo set for this test is not meant for the board.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

@@ -593,7 +593,7 @@ impl Slot {
         let emitted = self.host.device().core().drive().emitted();
         let frames: u64 = emitted.card.iter().chain(&emitted.card_application).sum();
         let listed: u64 = statement.emitted.commands.first.iter().map(|row| row.count).sum();
-        assert_eq!(listed, u64::from(frames));
+        assert_eq!(listed, frames);
         assert_eq!(emitted.wrappers, frames);
         self.check("after recovery");
     }
