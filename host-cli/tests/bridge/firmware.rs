@@ -1,6 +1,6 @@
 //! Firmware images: digests, UF2, Intel HEX, loaders.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use daleel::{
     bridge::{
@@ -61,6 +61,22 @@ fn a_bin_is_its_own_range() {
     assert_eq!((image.start, image.digest()), (0x6000_0000, sha256(&[b"firmware"])));
     fs::write(&path, b"").unwrap();
     assert_eq!(failed(Image::read(&path, None)).0, Exit::Unsupported);
+}
+
+/// D-09, 4.5: what `cargo xtask firmware` released as `.bin` is what this program reads from the ELF file beside it.
+#[test]
+fn the_released_images_have_one_digest() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/firmware");
+    for board in ["pico", "teensy41", "mimxrt1060-evk"] {
+        let [elf, bin] = ["elf", "bin"].map(|kind| folder.join(format!("{board}.{kind}")));
+        if !elf.exists() {
+            let why = format!("no {}: `cargo xtask firmware` makes it", elf.display());
+            assert!(std::env::var_os("DALEEL_REQUIRE_ORACLES").is_none(), "{why}");
+            eprintln!("SKIPPED: {why}");
+            continue;
+        }
+        assert!(Image::read(&elf, None).unwrap().bytes == fs::read(bin).unwrap(), "{board}");
+    }
 }
 
 /// Files that are no image of a bridge are refused; no byte of a damaged one makes this program fail.
