@@ -59,7 +59,7 @@ fn choose(probes: Vec<DebugProbeInfo>, serial: Option<&str>) -> Result<DebugProb
             .hint("CMSIS-DAP v2, J-Link and ST-Link probes are known; a Pico also takes UF2, see --help")
             .into()),
         (Some(_), false) => Err(Failure::new(Exit::Input, "several debug probes are connected")
-            .hint("name one with --probe SERIAL")
+            .hint("name one with --probe=SERIAL")
             .into()),
     }
 }

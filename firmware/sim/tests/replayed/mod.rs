@@ -1,4 +1,5 @@
-//! Traces of programs and systems, replayed against a fresh bridge.
+//! Traces of programs and systems, replayed against a fresh bridge. They were written by hand after the programs' documentation and sources' descriptions; none
+//! is a capture. What real programs of a real Linux send is the matter of `ladder.rs`.
 #![allow(dead_code)] // each test binary takes what it needs
 
 use super::common::{Bridge, attached, controller, model};
