@@ -1,4 +1,4 @@
-//! The arrows between crates, and two rules on what they are made of, checked with `cargo metadata`.
+//! The arrows between crates, those of the boards too, and two rules on what they are made of, checked with `cargo metadata`.
 //!
 //! The compiler keeps a crate from naming what it does not depend on; this keeps the dependencies themselves in the
 //! order of the layers: core, then image and media, then formats, with the program on top. The generator
@@ -63,6 +63,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// What each crate of the boards' own workspace may depend on inside the repository, by its place below `firmware`. A new one needs a line.
+const BOARD_ARROWS: &[(&str, &[&str])] = &[
+    ("boards/chipidea", &["bridge", "policy"]),
+    ("boards/cost", &["attest", "bridge", "policy"]),
+    ("boards/imx6ul-qemu", &["attest", "boards/chipidea", "bridge", "policy"]),
+    ("boards/imxrt", &["attest", "boards/chipidea", "boards/log", "bridge", "policy"]),
+    ("boards/log", &[]),
+    ("boards/pico", &["attest", "boards/log", "bridge", "policy"]),
+];
+
 /// What belongs to the program alone: a parser prints nothing, schedules nothing and reads no arguments.
 const PROGRAM_ONLY: [&str; 3] = ["clap", "tokio", "tracing-subscriber"];
 
@@ -81,12 +91,28 @@ fn workspace() -> Metadata {
         .unwrap()
 }
 
+/// The boards' workspace as its manifests say, for no machine in particular; nothing has to be fetched for that.
+fn boards() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(root().join("firmware/Cargo.toml"))
+        .no_deps()
+        .other_options(["--locked".to_owned(), "--offline".to_owned()])
+        .exec()
+        .unwrap()
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 fn is_parser(package: &Package) -> bool {
     package.manifest_path.as_std_path().starts_with(root().join("parsers"))
+}
+
+/// A place below `firmware`, with `/` on every system.
+fn place_in_firmware(path: &Path) -> Option<String> {
+    let place = path.strip_prefix(root().join("firmware")).ok()?;
+    Some(place.to_string_lossy().replace('\\', "/"))
 }
 
 fn is_firmware(package: &Package) -> bool {
@@ -120,6 +146,49 @@ fn every_dependency_inside_the_workspace_is_an_allowed_arrow() {
             members.contains(*name),
             "{name} is in the table of arrows and not in the workspace"
         );
+    }
+}
+
+/// An image is made of the shared crates and of what only boards have: no host, no parser, and no model of a drive.
+#[test]
+fn every_dependency_of_a_board_is_an_allowed_arrow() {
+    let members: BTreeSet<_> =
+        workspace().workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    let boards = boards();
+    let mut seen = BTreeSet::new();
+    for package in boards.workspace_packages() {
+        let own = package.manifest_path.parent().unwrap();
+        let own = place_in_firmware(own.as_std_path()).unwrap();
+        let (_, allowed) = BOARD_ARROWS
+            .iter()
+            .find(|(place, _)| *place == own)
+            .unwrap_or_else(|| panic!("{own} has no line in the table of the boards' arrows"));
+        for dependency in &package.dependencies {
+            let is_allowed = match &dependency.path {
+                Some(path) => place_in_firmware(path.as_std_path())
+                    .is_some_and(|place| allowed.contains(&place.as_str())),
+                // A crate of ours from a registry would be another one of the same name.
+                None => !members.contains(&dependency.name),
+            };
+            assert!(is_allowed, "{own} -> {} ({:?})", dependency.name, dependency.kind);
+        }
+        seen.insert(own);
+    }
+    let expected = BOARD_ARROWS.iter().map(|(place, _)| (*place).to_owned()).collect();
+    assert_eq!(seen, expected, "the table of the boards' arrows and their workspace");
+}
+
+/// Board crates may have unsafe code; nothing else may.
+#[test]
+fn nothing_depends_on_a_board() {
+    let boards = root().join("firmware/boards");
+    for package in workspace().packages {
+        let manifest = package.manifest_path.as_std_path();
+        assert!(!manifest.starts_with(&boards), "{} is a board's", package.name);
+        // Also what is left out on this machine.
+        for path in package.dependencies.iter().filter_map(|dependency| dependency.path.as_ref()) {
+            assert!(!path.as_std_path().starts_with(&boards), "{} -> {path}", package.name);
+        }
     }
 }
 

@@ -381,6 +381,107 @@ fn every_never_row_turned_into_emit_is_seen() {
     assert_eq!(turned, 41 + 59);
 }
 
+/// Conformance test 6: any EMIT, GUARD or SUB row turned into NEVER is seen: each of them lets something through.
+#[test]
+fn every_row_that_lets_through_turned_into_never_is_seen() {
+    let (mut emit, mut refined) = (0, 0);
+    for index in 0..64_u8 {
+        let place = usize::from(index);
+        let never = |row: CardRow| CardRow { decision: Decision::Never, ..row };
+        for (row, is_application) in [(POLICY.sd[place], false), (POLICY.acmd[place], true)] {
+            let (mut sd, mut acmd) = (POLICY.sd.to_vec(), POLICY.acmd.to_vec());
+            match row.decision {
+                Decision::Never => continue,
+                Decision::Emit => emit += 1,
+                Decision::Guard | Decision::Sub => refined += 1,
+                other => panic!("{other:?} in a card table"),
+            }
+            let turned = if is_application {
+                acmd[place] = never(row);
+                disagreement(&Policy { acmd: &acmd, ..POLICY }, &[], &[index])
+            } else {
+                sd[place] = never(row);
+                disagreement(&Policy { sd: &sd, ..POLICY }, &[index], &[])
+            };
+            assert!(turned.is_some(), "{index}, application command: {is_application}");
+        }
+    }
+    assert_eq!((emit, refined), (18, 10));
+}
+
+/// Conformance test 6: the same for the rows of `policy-sub.csv`.
+#[test]
+fn every_refinement_that_lets_through_turned_into_never_is_seen() {
+    let (mut emit, mut guard) = (0, 0);
+    for (place, row) in POLICY.sub.iter().enumerate().filter(|(_, row)| is_of_cards(row)) {
+        match row.decision {
+            Decision::Never => continue,
+            Decision::Emit => emit += 1,
+            Decision::Guard => guard += 1,
+            other => panic!("{other:?} in a row about cards"),
+        }
+        assert!(is_seen(place, SubRow { decision: Decision::Never, ..*row }), "{row:?}");
+    }
+    assert_eq!((emit, guard), (8, 12));
+}
+
+/// Policy 7.2 and 7.3: each command that the driver can send hangs on its row. With NEVER there, and with none other changed, it may not be
+/// sent.
+#[test]
+fn each_command_of_the_driver_hangs_on_its_row() {
+    let mut plain: Vec<u8> = Vec::new();
+    let mut applications: Vec<u8> = Vec::new();
+    for (state, command) in run() {
+        let (index, argument) = (command.index(), command.argument());
+        let is_application = command.is_application();
+        let list = if is_application { &mut applications } else { &mut plain };
+        if !list.contains(&index) {
+            list.push(index);
+        }
+        let (mut sd, mut acmd) = (POLICY.sd.to_vec(), POLICY.acmd.to_vec());
+        let own = if is_application { &mut acmd } else { &mut sd };
+        own[usize::from(index)].decision = Decision::Never;
+        let policy = Policy { sd: &sd, acmd: &acmd, ..POLICY };
+        assert!(may_emit(&POLICY, &state, index, argument, is_application), "{command:?}");
+        assert!(!may_emit(&policy, &state, index, argument, is_application), "{command:?}");
+    }
+    assert_eq!(plain, [0, 8, 59, 58, 55, 9, 10, 16, 13, 17, 18, 12]);
+    assert_eq!(applications, [41, 13, 51]);
+}
+
+/// The commands of the driver from power-up to the end of a read, each with the state in which it is sent.
+fn run() -> Vec<(SdState, SdCommand)> {
+    let before = SdState::spi();
+    let after = SdState { link: CardLink::Spi { crc_checked: true }, ..before };
+    let mut all: Vec<_> = [
+        SdCommand::GoIdle,
+        SdCommand::SendInterfaceCondition,
+        SdCommand::CrcOn,
+        SdCommand::ReadOcr,
+    ]
+    .map(|command| (before, command))
+    .into();
+    let announced = |command: SdCommand| {
+        let next = Application { index: command.index(), argument: command.argument() };
+        let waits = SdState { previous: Some(55), ..after };
+        [(SdState { next: Some(next), ..after }, SdCommand::Application), (waits, command)]
+    };
+    all.extend(announced(SdCommand::SendOperatingCondition { high_capacity: true }));
+    all.extend(
+        [SdCommand::SendCsd, SdCommand::SendCid, SdCommand::SetBlockLength, SdCommand::SendStatus]
+            .map(|command| (after, command)),
+    );
+    all.extend(announced(SdCommand::SdStatus));
+    all.extend(announced(SdCommand::SendScr));
+    let range = wb_policy::geometry::Geometry { blocks: 100, block_bytes: 512 }
+        .range(9, 2)
+        .expect("within");
+    let (first, _) = range.split(1);
+    all.extend([first, range].map(|range| (after, SdCommand::read(&range, true).expect("fits"))));
+    all.push((SdState { previous: Some(18), ..after }, SdCommand::StopTransmission));
+    all
+}
+
 fn is_of_cards(row: &SubRow<'_>) -> bool {
     matches!(row.layer, SubLayer::Sd | SubLayer::Emmc | SubLayer::Spi | SubLayer::Acmd)
 }

@@ -105,6 +105,70 @@ fn the_failing_block_is_named_and_those_before_it_are_delivered() {
     }
 }
 
+/// Number of the case, command, what the host announces; then the data, the status and the residue it gets.
+type Case<'a> = (u8, &'a [u8], Phase<'a>, &'a [u8], u8, u32);
+
+/// Policy 6.2, 9.5: the thirteen cases of the transport (BOT 1.0, 6.7), as far as the bridge can meet them, each with its data, status and
+/// residue.
+///
+/// In cases 3, 8, 11, 12 and 13 the device means to take data (Do). No command that is offered has data-out: whatever brings some is
+/// refused, or has no use for it, and then the device means to move nothing (cases 4 and 9) or to send (cases 7 and 10).
+///
+/// The status of a phase error is 02h in 6.7.1 (case 2), 6.7.2 (case 7) and 6.7.3 (case 10). The residue is what the host announced less
+/// what was relevant of it: all that was not sent (cases 4 and 5), all that was taken and not looked at (cases 9 and 10), nothing where the
+/// host got as much as it announced (cases 6 and 7).
+#[test]
+fn the_cases_of_the_transport_that_can_arise() {
+    let mut host = bridge(DriveConfig::default());
+    let ready = [0; 6];
+    let read = |blocks: u8| [0x28, 0, 0, 0, 0, 7, 0, 0, blocks, 0];
+    let capacity = [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let write = [0x2A, 0, 0, 0, 0, 7, 0, 0, 1, 0];
+    let lock = [0x1E, 0, 0, 0, 1, 0];
+    let blocks = common::model(&host).peek(7, 2);
+    // 65,536 blocks of 512 bytes.
+    let size = [0, 0, 0xFF, 0xFF, 0, 0, 2, 0];
+    let nothing: &[u8] = &[];
+    let cases: [Case<'_>; 19] = [
+        (1, &ready, Phase::None, nothing, 0, 0),
+        (1, &lock, Phase::None, nothing, 0, 0),
+        (1, &write, Phase::None, nothing, 1, 0),
+        (2, &read(1), Phase::None, nothing, 2, 0),
+        (2, &capacity, Phase::None, nothing, 2, 0),
+        (4, &ready, Phase::In(512), nothing, 0, 512),
+        (4, &lock, Phase::In(13), nothing, 0, 13),
+        (4, &write, Phase::In(512), nothing, 1, 512),
+        (5, &capacity, Phase::In(64), &size, 0, 56),
+        (5, &read(1), Phase::In(1024), &blocks[..512], 0, 512),
+        (5, &read(2), Phase::In(1500), &blocks, 0, 476),
+        (6, &capacity, Phase::In(8), &size, 0, 0),
+        (6, &read(2), Phase::In(1024), &blocks, 0, 0),
+        (7, &capacity, Phase::In(5), &size[..5], 2, 0),
+        (7, &read(2), Phase::In(512), &blocks[..512], 2, 0),
+        (9, &ready, Phase::Zeros(512), nothing, 0, 512),
+        (9, &write, Phase::Zeros(512), nothing, 1, 512),
+        (10, &read(1), Phase::Zeros(512), nothing, 2, 512),
+        (10, &capacity, Phase::Zeros(13), nothing, 2, 13),
+    ];
+    for (number, cdb, phase, data, status, residue) in cases {
+        let outcome = host.command(cdb, phase).unwrap();
+        let what = format!("case {number}: {cdb:02X?} {phase:?}");
+        assert_eq!(outcome.data.len(), data.len(), "{what}");
+        assert_eq!(outcome.data, data, "{what}");
+        assert_eq!((outcome.status, outcome.residue), (status, residue), "{what}");
+        // All data-out is drained (D-05); a data-in phase that stays short at the end of a packet ends with a halt (6.7.2).
+        let given = if let Phase::Zeros(length) = phase { length as usize } else { 0 };
+        assert_eq!(outcome.taken, given, "{what}");
+        let is_short =
+            matches!(phase, Phase::In(_)) && residue > 0 && data.len().is_multiple_of(64);
+        assert_eq!(outcome.stalled, is_short, "{what}");
+        // Without reset recovery, whatever the status was.
+        let next = read10(&mut host, 3, 1);
+        assert_eq!((next.status, next.residue), (0, 0), "after {what}");
+        assert_eq!(next.data, held(&host, 3, 1), "after {what}");
+    }
+}
+
 fn held(host: &Bridge, lba: u64, blocks: u64) -> Vec<u8> {
     common::model(host).peek(lba, blocks)
 }

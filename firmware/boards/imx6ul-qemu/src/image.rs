@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+// SAFETY: `link.ld` defines both. They are the ends of the image, and only their addresses are taken.
 unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;

@@ -70,6 +70,7 @@ const _: () =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
+// SAFETY: the build script defines both. They are the ends of the image, and only their addresses are taken.
 unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;

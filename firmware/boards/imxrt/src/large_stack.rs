@@ -18,7 +18,8 @@ struct Memory {
 // SAFETY: only `call` uses the stack, which is not called from within itself or from an interrupt; only `statement_room` uses the room, once.
 unsafe impl Sync for Memory {}
 
-// The name is for the linker script, which sees to it that this is all, from the first byte on.
+// SAFETY: the name is this crate's own; it is for the linker script, which sees to it that this is all, from the first byte on. The section
+// is not set up at power-up, and both parts may hold anything.
 #[unsafe(export_name = "__ocram")]
 #[unsafe(link_section = ".uninit.ocram")]
 static MEMORY: Memory = Memory {

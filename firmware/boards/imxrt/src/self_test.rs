@@ -20,6 +20,7 @@ use crate::light::Failure;
 /// Puts a published table into the flash part of the image, and nowhere else.
 macro_rules! published {
     ($name:ident, $path:literal) => {
+        // SAFETY: the linker script keeps `.xip` in the mapped flash, and the bytes are constant.
         #[cfg_attr(target_os = "none", unsafe(link_section = ".xip.policy"))]
         static $name: [u8; include_bytes!($path).len()] = *include_bytes!($path);
     };

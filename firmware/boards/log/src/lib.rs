@@ -105,8 +105,10 @@ unsafe impl defmt::Logger for Logger {
         encode(|encoder, put| encoder.start_frame(|bytes| put(bytes)));
     }
 
+    // SAFETY: nothing is done. Frames leave by the probe or by `drain`, neither of which can be waited for here.
     unsafe fn flush() {}
 
+    // SAFETY: defmt calls it once after each `acquire` that returned, in the same context: interrupts are off and the frame is this one.
     unsafe fn release() {
         encode(|encoder, put| encoder.end_frame(|bytes| put(bytes)));
         let restore = with_sink(|sink| {
@@ -119,6 +121,7 @@ unsafe impl defmt::Logger for Logger {
         }
     }
 
+    // SAFETY: defmt calls it only between `acquire` and `release`: interrupts are off and the frame is begun.
     unsafe fn write(bytes: &[u8]) {
         encode(|encoder, put| encoder.write(bytes, |bytes| put(bytes)));
     }

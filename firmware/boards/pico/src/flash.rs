@@ -47,6 +47,9 @@ const SELECT_LOW: u32 = 2 << 8;
 const SELECT_HIGH: u32 = 3 << 8;
 
 /// What the code in RAM calls.
+///
+/// # Safety
+/// While the mapped mode is left, nothing reads the flash: interrupts are off, and the caller runs in RAM.
 #[repr(C)]
 struct Rom {
     connect: unsafe extern "C" fn(),
@@ -103,6 +106,7 @@ impl Flash {
     }
 }
 
+// SAFETY: the contracts are those of `change` and `exchange`.
 type Change = unsafe extern "C" fn(&Rom, u32, *const u8);
 type Exchange = unsafe extern "C" fn(&Rom, *mut u8);
 
@@ -140,6 +144,7 @@ fn with_rom(work: impl FnOnce(&Rom)) {
 /// # Safety
 ///
 /// Interrupts are off; `page` is null or a page in RAM.
+// SAFETY: `.data` is copied into RAM before `main`, and the chip runs code there.
 #[inline(never)]
 #[unsafe(link_section = ".data.flash")]
 unsafe extern "C" fn change(rom: &Rom, offset: u32, page: *const u8) {
@@ -163,6 +168,7 @@ unsafe extern "C" fn change(rom: &Rom, offset: u32, page: *const u8) {
 /// # Safety
 ///
 /// Interrupts are off; `bytes` are so many bytes in RAM.
+// SAFETY: `.data` is copied into RAM before `main`, and the chip runs code there.
 #[inline(never)]
 #[unsafe(link_section = ".data.flash")]
 unsafe extern "C" fn exchange(rom: &Rom, bytes: *mut u8) {

@@ -87,6 +87,8 @@ use crate::{
 };
 
 /// Set-up of the flash interface, called by the boot ROM.
+// SAFETY: the name is this crate's own, which `memory.x` asks for; that script gives the section the first 256 bytes of the flash, where the
+// boot ROM looks for it, and to nothing else. The array is only read.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".boot2")]
 #[used]

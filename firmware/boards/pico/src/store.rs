@@ -13,6 +13,7 @@ use wb_attest::key::{KeyPage, KeyPageError};
 
 use crate::flash::{Flash, PAGE, SECTOR};
 
+// SAFETY: `memory.x` defines all four. They are marks in the flash, and only their addresses are taken.
 unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;
