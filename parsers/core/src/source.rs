@@ -13,6 +13,8 @@ pub enum Hole {
     NotAcquired,
     /// A piece of a split image is missing.
     MissingPiece,
+    /// The image holds it, and its checksum there says that it is not what was read from the medium.
+    Damaged,
     /// The image ends before the medium (or the file system on it) does.
     BeyondEnd,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Hole {
             Self::Unreadable => "unreadable on the medium",
             Self::NotAcquired => "not acquired",
             Self::MissingPiece => "in a missing piece of the image",
+            Self::Damaged => "damaged in the image",
             Self::BeyondEnd => "beyond the end of the image",
         })
     }

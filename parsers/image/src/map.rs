@@ -42,12 +42,72 @@ pub enum MapError {
     },
 }
 
-/// A parsed map: the holes of an acquisition.
+/// What a rescue knows about a block, in the order in which a rescue works on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockState {
+    /// `?`: not tried.
+    NonTried,
+    /// `*`: a large read failed; the edges were not looked for.
+    NonTrimmed,
+    /// `/`: between failed edges; not every sector was tried.
+    NonScraped,
+    /// `-`: each sector failed when it was read alone.
+    BadSector,
+    /// `+`: the bytes are from the medium.
+    Finished,
+}
+
+impl BlockState {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::NonTried, Self::NonTrimmed, Self::NonScraped, Self::BadSector, Self::Finished];
+
+    /// The character of the state in a map file.
+    pub const fn symbol(self) -> char {
+        match self {
+            Self::NonTried => '?',
+            Self::NonTrimmed => '*',
+            Self::NonScraped => '/',
+            Self::BadSector => '-',
+            Self::Finished => '+',
+        }
+    }
+
+    /// The hole it leaves in an image; `None` for rescued bytes.
+    pub const fn hole(self) -> Option<Hole> {
+        match self {
+            Self::NonTried => Some(Hole::NotAcquired),
+            Self::NonTrimmed | Self::NonScraped | Self::BadSector => Some(Hole::Unreadable),
+            Self::Finished => None,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut symbols = text.chars();
+        let symbol = symbols.next()?;
+        let state = Self::ALL.into_iter().find(|state| state.symbol() == symbol);
+        state.filter(|_| symbols.next().is_none())
+    }
+}
+
+/// The status line of a map: where the program that wrote it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapStatus {
+    /// Position on the medium, in bytes.
+    pub position: u64,
+    /// `?` copying, `*` trimming, `/` scraping, `-` retrying, `F` filling, `G` generating, `+` finished.
+    pub status: char,
+    /// Pass of that phase, from 1; older maps leave it out.
+    pub pass: u32,
+}
+
+/// A parsed map: the blocks of an acquisition, and the holes they leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RescueMap {
+    blocks: Vec<(Extent, BlockState)>,
     holes: Holes,
     length: u64,
-    finished: bool,
+    status: MapStatus,
 }
 
 impl RescueMap {
@@ -82,16 +142,16 @@ impl RescueMap {
         let end = text.lines().count().max(1);
         let (status, line) =
             lines.next().ok_or_else(|| at_line(end, "the status line is missing".to_owned()))?;
-        let finished = parse_status(status).map_err(|what| at_line(line, what))?;
-        let mut map = Self { holes: Holes::default(), length: 0, finished };
+        let status = parse_status(status).map_err(|what| at_line(line, what))?;
+        let mut map = Self { blocks: Vec::new(), holes: Holes::default(), length: 0, status };
         for (text, line) in lines {
-            let (block, hole) = parse_block(text).map_err(|what| at_line(line, what))?;
-            map.add(block, hole).map_err(|what| at_line(line, what))?;
+            let (block, state) = parse_block(text).map_err(|what| at_line(line, what))?;
+            map.add(block, state).map_err(|what| at_line(line, what))?;
         }
         Ok(map)
     }
 
-    fn add(&mut self, block: Extent, hole: Option<Hole>) -> Result<(), String> {
+    fn add(&mut self, block: Extent, state: BlockState) -> Result<(), String> {
         if block.offset() < self.length {
             return Err(format!(
                 "block at 0x{:x} starts before the end of the block above it, 0x{:x}",
@@ -100,11 +160,28 @@ impl RescueMap {
             ));
         }
         self.holes.push(between(self.length, block.offset()), Hole::NotAcquired);
-        if let Some(hole) = hole {
+        if let Some(hole) = state.hole() {
             self.holes.push(block, hole);
         }
         self.length = block.end();
+        match self.blocks.last_mut() {
+            Some((last, of)) if *of == state && last.end() == block.offset() => {
+                *last = between(last.offset(), block.end());
+            }
+            _ if block.is_empty() => {}
+            _ => self.blocks.push((block, state)),
+        }
         Ok(())
+    }
+
+    /// The blocks that the map names, ascending; neighbours of one state are one block.
+    pub fn blocks(&self) -> &[(Extent, BlockState)] {
+        &self.blocks
+    }
+
+    /// Where the program that wrote the map was.
+    pub fn status(&self) -> MapStatus {
+        self.status
     }
 
     /// Size of the medium as far as the map speaks of it, in bytes.
@@ -119,7 +196,7 @@ impl RescueMap {
 
     /// True when ddrescue noted that it had finished.
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.status.status == '+'
     }
 
     /// The holes, ascending.
@@ -147,15 +224,15 @@ fn without_comment(line: &str) -> &str {
     comments.next().and_then(|at| line.get(..at)).unwrap_or(line).trim()
 }
 
-/// Checks the status line: position, status, and in newer maps the pass. True when the rescue was finished.
-fn parse_status(text: &str) -> Result<bool, String> {
+/// The status line: position, status, and in newer maps the pass.
+fn parse_status(text: &str) -> Result<MapStatus, String> {
     let fields: Vec<&str> = text.split_ascii_whitespace().take(4).collect();
-    let (position, status) = match *fields.as_slice() {
-        [position, status] => (position, status),
+    let (position, status, pass) = match *fields.as_slice() {
+        [position, status] => (position, status, 1),
         [position, status, pass] => {
-            pass.parse::<u32>()
-                .map_err(|_| format!("pass is {}, expected a number", shown(pass)))?;
-            (position, status)
+            let number = pass.parse::<u32>();
+            let pass = number.map_err(|_| format!("pass is {}, expected a number", shown(pass)))?;
+            (position, status, pass)
         }
         _ => {
             return Err(format!(
@@ -164,15 +241,17 @@ fn parse_status(text: &str) -> Result<bool, String> {
             ));
         }
     };
-    parse_number(position)?;
-    match status {
-        "?" | "*" | "/" | "-" | "F" | "G" | "+" => Ok(status == "+"),
-        other => Err(format!("status is {}, expected one of ? * / - F G +", shown(other))),
+    let position = parse_number(position)?;
+    match status.chars().next() {
+        Some(symbol) if status.len() == 1 && "?*/-FG+".contains(symbol) => {
+            Ok(MapStatus { position, status: symbol, pass })
+        }
+        _ => Err(format!("status is {}, expected one of ? * / - F G +", shown(status))),
     }
 }
 
-/// Parses `position size status`; `None` for rescued bytes.
-fn parse_block(text: &str) -> Result<(Extent, Option<Hole>), String> {
+/// Parses `position size status`.
+fn parse_block(text: &str) -> Result<(Extent, BlockState), String> {
     let fields: Vec<&str> = text.split_ascii_whitespace().take(4).collect();
     let [position, size, status] = *fields.as_slice() else {
         return Err(format!("{}, expected `position size status`", shown(text)));
@@ -182,13 +261,9 @@ fn parse_block(text: &str) -> Result<(Extent, Option<Hole>), String> {
     if position.checked_add(size).is_none_or(|end| i64::try_from(end).is_err()) {
         return Err(format!("{size} bytes at {position} end beyond 2^63"));
     }
-    let hole = match status {
-        "+" => None,
-        "*" | "/" | "-" => Some(Hole::Unreadable),
-        "?" => Some(Hole::NotAcquired),
-        other => return Err(format!("status is {}, expected one of ? * / - +", shown(other))),
-    };
-    Ok((Extent::new(position, size), hole))
+    let state = BlockState::parse(status)
+        .ok_or_else(|| format!("status is {}, expected one of ? * / - +", shown(status)))?;
+    Ok((Extent::new(position, size), state))
 }
 
 fn parse_number(text: &str) -> Result<u64, String> {
@@ -326,6 +401,18 @@ mod tests {
             ]
         );
         assert_eq!((map.len(), map.is_finished()), (0x168000, false));
+        let position = MapStatus { position: 0x118200, status: '?', pass: 1 };
+        assert_eq!(map.status(), position);
+        assert_eq!(
+            map.blocks(),
+            [
+                (Extent::new(0, 0x117000), BlockState::Finished),
+                (Extent::new(0x117000, 0x200), BlockState::BadSector),
+                (Extent::new(0x117200, 0x1000), BlockState::NonScraped),
+                (Extent::new(0x118200, 0x7E00), BlockState::NonTrimmed),
+                (Extent::new(0x120000, 0x48000), BlockState::NonTried),
+            ]
+        );
         assert_eq!(map.bytes_of(Hole::Unreadable), 0x9000);
     }
 
@@ -341,6 +428,9 @@ mod tests {
             ]
         );
         assert!(map.is_finished());
+        let map = RescueMap::parse("0 ?\n0 5 +\n5 0 -\n5 7 +\n20 1 +\n").unwrap();
+        let finished = |at, length| (Extent::new(at, length), BlockState::Finished);
+        assert_eq!(map.blocks(), [finished(0, 12), finished(20, 1)]);
     }
 
     #[test]

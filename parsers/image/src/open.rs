@@ -10,6 +10,7 @@ use daleel_core::{Extent, Findings, Hole, Input, Source, Volume};
 
 use crate::{
     device::Identity,
+    ewf::{EwfError, EwfSet, EwfSource, Recognised, recognise},
     map::{MapError, MappedSource, RescueMap},
     partition::{Partition, read_partitions},
     raw::RawSource,
@@ -36,6 +37,9 @@ pub enum OpenError {
         /// Why.
         error: MapError,
     },
+    /// An image of the Expert Witness Compression Format that cannot be used.
+    #[error(transparent)]
+    Ewf(#[from] EwfError),
     /// A map describes a medium; a folder is none.
     #[error("{}: a map belongs to an image or a device, and this is a folder", path.display())]
     MapOfFolder {
@@ -48,12 +52,12 @@ pub enum OpenError {
 pub struct Opened {
     /// What a family is offered.
     pub input: Input,
-    /// What the path is, in a few words: `raw image`, `split raw image, 4 pieces`, `block device`,
-    /// `folder, 12 files`.
+    /// What the path is, in a few words: `raw image`, `split raw image, 4 pieces`, `E01 image, 3 segments, EnCase 6`,
+    /// `block device`, `folder, 12 files`.
     pub description: String,
     /// What a person has to know: missing pieces, assumptions, what was left out, what a map states.
     pub notes: Vec<String>,
-    /// File names of missing pieces of a split image.
+    /// File names of missing pieces of a split image, or of missing segments of an E01 image.
     pub missing: Vec<String>,
     /// Every file that is read, the map last.
     pub paths: Vec<PathBuf>,
@@ -114,13 +118,14 @@ fn goes_up(path: &Path) -> bool {
     path.components().any(|part| part == std::path::Component::ParentDir)
 }
 
-/// Opens a folder, a raw image, any piece of a split raw image, or a block device; for reading only.
+/// Opens a folder, a raw image, any piece of a split raw image, any segment of an E01 image, or a block device; for
+/// reading only. An E01 image is recognised by its first bytes, whatever its name.
 ///
 /// `map` is the ddrescue map of the acquisition; without it every byte of the image counts as read from the medium.
 ///
 /// # Errors
 /// When the path or the map cannot be read or used, or a map is given for a folder. Character devices, pipes and
-/// sockets are refused.
+/// sockets are refused, and so are related formats that are not read (Ex01, L01, encrypted images).
 pub fn open(path: &Path, map: Option<&Path>) -> Result<Opened, OpenError> {
     let failed = |error| OpenError::Io { path: path.to_owned(), error };
     let metadata = fs::metadata(path).map_err(failed)?;
@@ -129,6 +134,13 @@ pub fn open(path: &Path, map: Option<&Path>) -> Result<Opened, OpenError> {
             return Err(OpenError::MapOfFolder { path: path.to_owned() });
         }
         return open_folder(path, &metadata).map_err(failed);
+    }
+    if metadata.is_file() && is_ewf(path).map_err(failed)? {
+        let opened = opened_ewf(EwfSet::open(path)?);
+        return match map {
+            Some(map) => with_map(opened, map),
+            None => Ok(opened.finish()),
+        };
     }
     let lookup =
         if metadata.is_file() { SplitSource::find(path) } else { Ok(SplitLookup::Single(None)) };
@@ -168,14 +180,8 @@ impl Medium {
 }
 
 /// First bytes of image formats that hold a medium in a wrapped or compressed form.
-const CONTAINERS: [(&[u8], &str); 6] = [
-    (b"EVF\x09\x0d\x0a\xff\x00", "E01 (EWF)"),
-    (b"EVF2\x0d\x0a\x81\x00", "Ex01 (EWF2)"),
-    (b"LVF\x09\x0d\x0a\xff\x00", "L01 (EWF)"),
-    (b"AFF10\x0d\x0a\x00", "AFF"),
-    (b"KDMV", "VMDK"),
-    (b"QFI\xfb", "QCOW"),
-];
+const CONTAINERS: [(&[u8], &str); 3] =
+    [(b"AFF10\x0d\x0a\x00", "AFF"), (b"KDMV", "VMDK"), (b"QFI\xfb", "QCOW")];
 
 /// A wrapped image read as raw would only look like a disk without footage.
 fn container_note(source: &dyn Source) -> Option<String> {
@@ -223,6 +229,73 @@ fn opened_set(set: SplitSource) -> Medium {
         identities: set.identities().collect(),
         source: Arc::new(set),
     }
+}
+
+/// Whether a regular file begins like an EWF image; kinds that are not read count too, so that they are refused.
+fn is_ewf(path: &Path) -> io::Result<bool> {
+    Ok(recognise(&RawSource::open(path)?) != Recognised::No)
+}
+
+fn opened_ewf(set: EwfSet) -> Medium {
+    let (present, missing) = (set.segments().len(), set.missing().to_vec());
+    let segments = match (present, missing.len()) {
+        (1, 0) => "1 segment".to_owned(),
+        (present, 0) => format!("{present} segments"),
+        (present, missing) => format!("{present} of {} segments", present.saturating_add(missing)),
+    };
+    let identities = set.segments().iter().filter_map(|segment| segment.identity).collect();
+    Medium {
+        description: format!("E01 image, {segments}, {}", set.form()),
+        notes: ewf_notes(&set),
+        missing,
+        paths: set.segments().iter().map(|segment| segment.path.clone()).collect(),
+        identities,
+        source: Arc::new(EwfSource::new(Arc::new(set))),
+    }
+}
+
+/// Most findings of a set that are told as notes; all are counted.
+const FINDINGS_TOLD: usize = 20;
+
+/// What a person has to know about a set.
+fn ewf_notes(set: &EwfSet) -> Vec<String> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut notes = Vec::new();
+    if let Some(md5) = set.md5() {
+        notes.push(format!("the image states MD5 {} of the medium", hex(&md5)));
+    }
+    if let Some(sha1) = set.sha1() {
+        notes.push(format!("the image states SHA-1 {} of the medium", hex(&sha1)));
+    }
+    match set.missing() {
+        [] => {}
+        names if names.len() <= 8 => notes.push(format!("missing segments: {}", names.join(", "))),
+        names => {
+            let first = names.first().map_or("", String::as_str);
+            notes.push(format!("missing: {} segments from {first}", names.len()));
+        }
+    }
+    if set.is_end_missing() {
+        notes.push(
+            "the end of the set is missing: further segments, or the rest of the last one"
+                .to_owned(),
+        );
+    }
+    let errors = set.error_ranges();
+    if !errors.is_empty() {
+        let bytes = errors.iter().fold(0u64, |sum, range| sum.saturating_add(range.len()));
+        notes.push(format!(
+            "the image states {bytes} bytes in {} ranges unreadable on the medium; they are holes",
+            errors.len()
+        ));
+    }
+    let (findings, more) = set.findings();
+    notes.extend(findings.iter().take(FINDINGS_TOLD).map(ToString::to_string));
+    let left = u64::try_from(findings.len().saturating_sub(FINDINGS_TOLD)).unwrap_or(0);
+    if left.saturating_add(more) > 0 {
+        notes.push(format!("{} further findings about the image", left.saturating_add(more)));
+    }
+    notes
 }
 
 fn with_map(medium: Medium, path: &Path) -> Result<Opened, OpenError> {

@@ -49,9 +49,9 @@ fn a_file_is_a_raw_image() {
 /// A wrapped image must not pass for an empty disk.
 #[test]
 fn a_wrapped_image_is_pointed_out() {
-    let folder = folder_of(&[("case.E01", b"EVF\x09\x0d\x0a\xff\x00\x01\x01\x00\x00\x00")]);
-    let opened = open(&folder.path().join("case.E01"), None).unwrap();
-    assert!(opened.notes[0].contains("E01"), "{:?}", opened.notes);
+    let folder = folder_of(&[("case.vmdk", b"KDMV\x01\x00\x00\x00")]);
+    let opened = open(&folder.path().join("case.vmdk"), None).unwrap();
+    assert!(opened.notes[0].contains("VMDK"), "{:?}", opened.notes);
 }
 
 #[test]

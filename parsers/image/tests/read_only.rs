@@ -27,7 +27,7 @@ const FORBIDDEN: [&str; 16] = [
 /// The sources of the crate without their test modules.
 fn sources() -> Vec<(PathBuf, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-    [root.clone(), root.join("partition")]
+    [root.clone(), root.join("ewf"), root.join("partition")]
         .iter()
         .flat_map(|folder| fs::read_dir(folder).unwrap())
         .map(|entry| entry.unwrap().path())

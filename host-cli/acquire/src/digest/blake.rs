@@ -18,7 +18,7 @@ const LEAF_BYTES: u64 = 1 << 20;
 const VALUE_BYTES: usize = 32;
 
 /// BLAKE3 at work.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TreeHash {
     /// Values of the joined subtrees, from the left.
     stack: Vec<ChainingValue>,

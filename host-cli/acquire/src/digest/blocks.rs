@@ -135,19 +135,20 @@ impl BlockWriter {
         Ok(())
     }
 
-    /// Makes what was pushed durable; a power cut after this loses nothing of it.
+    /// Writes what was pushed and gives the files that have to be synced before it is durable.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.store()?;
-        if let Some(file) = &self.file {
-            file.sync_data()?;
-        }
-        self.groups.sync_data()
+    pub fn store(&mut self) -> io::Result<Vec<File>> {
+        self.write_group()?;
+        [Some(&self.groups), self.file.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(File::try_clone)
+            .collect()
     }
 
-    fn store(&mut self) -> io::Result<()> {
+    fn write_group(&mut self) -> io::Result<()> {
         let new = self.group.get(self.stored..).unwrap_or_default();
         if new.is_empty() {
             return Ok(());
@@ -164,7 +165,7 @@ impl BlockWriter {
     }
 
     fn close_group(&mut self) -> io::Result<()> {
-        self.store()?;
+        self.write_group()?;
         if let Some(file) = self.file.take() {
             file.sync_data()?;
         }
@@ -250,6 +251,31 @@ fn drop_groups_from(folder: &Path, group: u64) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The last whole lines that are stored of an unfinished list, at most `count`.
+///
+/// # Errors
+/// When its folder cannot be read.
+pub fn last_stored(folder: &Path, count: u64) -> io::Result<Vec<(u64, BlockDigest)>> {
+    let mut group = 0_u64;
+    for entry in fs::read_dir(folder.join(FOLDER))? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".sha256")?.parse().ok());
+        group = number.unwrap_or(0).max(group);
+    }
+    let first = group.saturating_mul(GROUP_BLOCKS);
+    let text = match fs::read(folder.join(group_name(group))) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let lines = (first..).zip(text.split_inclusive(|byte| *byte == b'\n'));
+    let found: Vec<_> = lines
+        .map_while(|(block, line)| Some((block, parse_line(line, &block_name(block))?)))
+        .collect();
+    let skip = found.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+    Ok(found.into_iter().skip(skip).collect())
 }
 
 /// Why a block list cannot be used.
@@ -402,11 +428,11 @@ mod tests {
                 for number in 0..cut {
                     writer.push(&digest(number)).unwrap();
                 }
-                writer.sync().unwrap();
+                writer.store().unwrap();
                 for number in 0..more {
                     writer.push(&digest(number + 7777)).unwrap();
                 }
-                writer.sync().unwrap();
+                writer.store().unwrap();
                 drop(writer);
                 let mut writer = BlockWriter::resume(folder.path(), cut).unwrap();
                 for number in cut..2100 {

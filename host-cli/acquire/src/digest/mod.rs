@@ -64,11 +64,13 @@ pub struct StateError {
 }
 
 /// One function at work on a medium.
+#[derive(Clone)]
 pub struct WholeHash {
     algorithm: Algorithm,
     state: State,
 }
 
+#[derive(Clone)]
 enum State {
     Md5(md5::Md5),
     Sha1(sha1::Sha1),
