@@ -17,6 +17,8 @@ use daleel_tests::judge::daleel;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
+#[path = "schemas/acquire.rs"]
+mod acquire;
 #[path = "schemas/bridge.rs"]
 mod bridge;
 

@@ -28,7 +28,11 @@ pub struct Cli {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Devices(verbs::devices::Devices),
+    Doctor(verbs::doctor::Doctor),
     Identify(verbs::identify::Identify),
+    Image(verbs::image::Image),
+    Verify(verbs::verify::Verify),
     List(verbs::list::List),
     Show(verbs::show::Show),
     Extract(verbs::extract::Extract),

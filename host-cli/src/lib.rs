@@ -8,6 +8,7 @@ pub mod args;
 pub mod bridge;
 pub mod exit;
 pub mod export;
+pub mod imaging;
 pub mod interrupt;
 pub mod output;
 pub mod progress;
@@ -28,7 +29,11 @@ use exit::{Exit, classify, system_error};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.verb {
+        Verb::Devices(verb) => verb.run(),
+        Verb::Doctor(verb) => verb.run(),
         Verb::Identify(verb) => verb.run(),
+        Verb::Image(verb) => verb.run(),
+        Verb::Verify(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Show(verb) => verb.run(),
         Verb::Extract(verb) => verb.run(),

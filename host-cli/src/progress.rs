@@ -16,6 +16,7 @@ pub enum Mode {
     /// Plain lines.
     Plain,
     /// One JSON object a line.
+    #[value(alias = "jsonl")]
     Json,
     /// None.
     None,

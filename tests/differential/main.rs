@@ -9,5 +9,6 @@
 )]
 
 mod dahua;
+mod ewf;
 mod hikvision;
 mod peer;

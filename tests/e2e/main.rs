@@ -13,6 +13,7 @@
 
 mod bridge;
 mod bridge_model;
+mod devices;
 #[allow(dead_code)] // images are made by the tests of the crate itself
 #[path = "../../host-cli/tests/bridge/elf.rs"]
 mod elf;

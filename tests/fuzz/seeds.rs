@@ -11,6 +11,8 @@
     clippy::cast_possible_truncation
 )]
 
+#[path = "seeds_ewf.rs"]
+mod ewf;
 #[path = "seeds_hikvision.rs"]
 mod hikvision;
 
@@ -34,6 +36,7 @@ use daleel_tests::fuzzing::{
 };
 
 fn main() {
+    ewf::store_all();
     hikvision::store_all();
     for (name, image) in disks() {
         store("dahua_disk", name, &records(&image));

@@ -2,7 +2,12 @@
 //!
 //! Batches are encoded once and pushed many times, so that these take seconds.
 
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
 
 mod ewf_support;
 

@@ -1,6 +1,11 @@
 //! Going on at a checkpoint gives the files of an undisturbed run, byte for byte, and damaged files are not gone on with.
 
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
 
 mod ewf_support;
 
@@ -285,4 +290,22 @@ fn batches_that_do_not_fit_are_refused() {
     let writer = EwfWriter::create(folder.path(), "image", &plan, &text(), &facts).unwrap();
     let error = writer.finish(&[], None, None).unwrap_err();
     assert!(error.to_string().contains("0 of 20 chunks"), "{error}");
+}
+
+/// past the page cache or through it, and changing from one to the other at a checkpoint, the set is the same.
+#[test]
+fn the_way_of_writing_is_not_seen_in_the_files() {
+    let media = mixed(23_000_064, 11);
+    let plan = small_plan(media.len() as u64, 512, SegmentSize::Bytes(9_000_000), 64, 150);
+    let expected = tempfile::tempdir().unwrap();
+    let (_, checkpoints) =
+        write(expected.path(), &plan, &media, Compression::Adaptive, 3, &[(3, 1)]);
+    let whole = files(expected.path());
+    for checkpoint in [&checkpoints[0], &checkpoints[checkpoints.len() / 2]] {
+        let folder = tempfile::tempdir().unwrap();
+        killed(&whole, folder.path(), checkpoint, 3_000_000);
+        let writer = resume(folder.path(), &plan, checkpoint).unwrap().through_cache().unwrap();
+        go_on(writer, &plan, &media, 3);
+        assert!(names(&files(folder.path())) == names(&whole));
+    }
 }

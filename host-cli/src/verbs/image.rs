@@ -2,34 +2,23 @@
 
 use std::{
     io::{Write, stderr},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
     thread,
-    time::Duration,
 };
 
 use anyhow::Result;
 use daleel_acquire::{
     digest::Algorithm,
-    ewf::{
-        chunk::Compression,
-        header::CaseText,
-        plan::SegmentSize,
-    },
-    job::{
-        self, Helpers, JobError, Outcome, Watch,
-        settings::{Format, Order, Patience, Request, Settings},
-    },
-    record::{ImageJson, Tool},
+    ewf::{chunk::Compression, header::CaseText, plan::SegmentSize},
+    job::settings::{Format, Order, Patience, Request, Settings},
+    record::Tool,
 };
 
 use crate::{
     args::{OutputArgs, ProgressArgs},
     exit::{Exit, Failure},
-    imaging,
-    interrupt,
-    output::{out, print_json, printable},
-    progress::Progress,
+    imaging, interrupt,
+    output::print_json,
 };
 
 /// Image a disk, with everything that is needed to check the image later
@@ -39,15 +28,13 @@ use crate::{
 /// another order, is first read into a raw file with a ddrescue map and then packed. At the end every file is read back and compared.
 /// Ctrl-C is a pause; `--resume` goes on, also after a power cut.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:
+#[command(after_help = "Examples:
   daleel image /dev/sdb --out EV-7 --evidence-number EV-7 --examiner 'A. Examiner'
   daleel image /dev/sdb --out EV-7 --format raw --also /media/second/EV-7
   daleel image /dev/sdb --out EV-7 --first index --first 'CH3 2024-12-07T20:00..2024-12-08T04:00'
   daleel image /dev/sdb --out EV-7 --only index
   daleel image /dev/sdb /dev/sdc --out case-12
-  daleel image /dev/sdb --out EV-7 --resume"
-)]
+  daleel image /dev/sdb --out EV-7 --resume")]
 pub struct Image {
     /// Disk or file; several are imaged at once, each into a folder of its own below the output folder
     #[arg(value_name = "SOURCE", required = true)]
@@ -339,7 +326,8 @@ impl Image {
 
 /// Said at the begin and at the end (CU-2).
 fn warn_no_custody() {
-    let text = "warning: without a case no custody record is made (image.json says `custody: null`)";
+    let text =
+        "warning: without a case no custody record is made (image.json says `custody: null`)";
     // A closed stderr is no reason to stop.
     let _ = writeln!(stderr(), "{text}");
 }

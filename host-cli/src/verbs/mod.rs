@@ -2,9 +2,13 @@
 
 pub mod bridge;
 pub mod demo;
+pub mod devices;
+pub mod doctor;
 pub mod extract;
 pub mod identify;
+pub mod image;
 pub mod list;
 pub mod logs;
 pub mod manual;
 pub mod show;
+pub mod verify;

@@ -7,6 +7,7 @@
 mod annexb;
 pub mod blocker;
 mod checks;
+mod ewf;
 mod families;
 mod framing;
 mod image;
@@ -17,6 +18,7 @@ pub mod sectors;
 
 pub use annexb::annexb;
 pub use blocker::{wb_cdb, wb_drive, wb_host, wb_statement};
+pub use ewf::{ewf, mend_ewf};
 pub use families::{dav_stream, disk, hikvision_files, hikvision_stream};
 pub use framing::{CONTROL_BYTES, dhav_framing, hik_framing};
 pub use image::{partitions, rescue_map};
@@ -37,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dahua_disk", run: disk },
     Target { name: "dav_stream", run: dav_stream },
     Target { name: "dhav_framing", run: dhav_framing },
+    Target { name: "ewf", run: ewf },
     Target { name: "hik_framing", run: hik_framing },
     Target { name: "hik_log", run: hik_log },
     Target { name: "hikvision_disk", run: disk },

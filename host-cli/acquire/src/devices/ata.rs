@@ -18,16 +18,22 @@ pub struct IdentifyPage(IdentifyData);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Security {
     /// The drive has the feature set.
+    #[serde(rename = "supported")]
     pub is_supported: bool,
     /// A password is set.
+    #[serde(rename = "enabled")]
     pub is_enabled: bool,
     /// It does not give out data without the password.
+    #[serde(rename = "locked")]
     pub is_locked: bool,
     /// Its state cannot be changed before the next power cycle.
+    #[serde(rename = "frozen")]
     pub is_frozen: bool,
     /// Too many wrong passwords.
+    #[serde(rename = "count_expired")]
     pub is_count_expired: bool,
     /// The master password alone does not unlock it.
+    #[serde(rename = "level_maximum")]
     pub is_level_maximum: bool,
 }
 

@@ -43,6 +43,7 @@ pub struct NodeState {
     /// As it was found.
     pub was_read_only: bool,
     /// As it is after it was to be set.
+    #[serde(rename = "read_only")]
     pub is_read_only: bool,
     /// Why it could not be set; null when it was set, or was set already.
     pub error: Option<String>,
@@ -55,7 +56,7 @@ pub struct Guard {
     disk: String,
     states: Vec<NodeState>,
     /// Open for as long as the claim is to hold.
-    _claim: File,
+    claim: Option<File>,
 }
 
 impl Guard {
@@ -64,32 +65,41 @@ impl Guard {
     /// # Errors
     /// When anything uses the disk, a partition of it or what stands on them, or it cannot be opened.
     pub fn take(roots: &Roots, disk: &Disk) -> Result<Self, Refused> {
-        let node = disk.node.clone();
-        let mut reasons: Vec<String> =
-            roots.uses(disk).iter().map(super::uses::Use::text).collect();
-        let claim = match open_claiming(&node) {
-            Ok(claim) if reasons.is_empty() => claim,
-            Ok(_) => return Err(Refused::InUse { node, reasons }),
-            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                if reasons.is_empty() {
-                    let text =
-                        "another program, or a file system mounted elsewhere, has claimed it";
-                    reasons.push(text.to_owned());
-                }
-                return Err(Refused::InUse { node, reasons });
-            }
-            Err(source) => return Err(Refused::System { node, source }),
-        };
+        let claim = claim(roots, disk)?;
         let parts = disk.partitions.iter();
         let parts = parts.map(|part| (part.name.clone(), roots.path("dev").join(&part.name)));
-        let nodes = [(disk.name.clone(), node)].into_iter().chain(parts);
+        let nodes = [(disk.name.clone(), disk.node.clone())].into_iter().chain(parts);
         let states = nodes.map(|(name, node)| protect(name, &node)).collect();
-        Ok(Self { roots: roots.clone(), disk: disk.name.clone(), states, _claim: claim })
+        Ok(Self { roots: roots.clone(), disk: disk.name.clone(), states, claim })
+    }
+
+    /// Claims the same disk again after it went away and was found, under whatever name. Sets nothing: a disk that comes back writable
+    /// is not the disk that was protected, and [`Guard::check`] says so.
+    ///
+    /// # Errors
+    /// As [`Guard::take`].
+    pub fn renew(&mut self, disk: &Disk) -> Result<(), Refused> {
+        // The claim on the device that went away ends with its descriptor; where the device is the same after all, it has to end first.
+        self.claim = None;
+        self.claim = claim(&self.roots, disk)?;
+        let own = self.disk.clone();
+        for state in &mut self.states {
+            if let Some(part) = state.name.strip_prefix(&own) {
+                state.name = format!("{}{part}", disk.name);
+            }
+        }
+        self.disk.clone_from(&disk.name);
+        Ok(())
     }
 
     /// The read-only flags, the disk's first, before and after.
     pub fn states(&self) -> &[NodeState] {
         &self.states
+    }
+
+    /// Whether the claim holds; it does not after a renewal that failed.
+    pub const fn is_claimed(&self) -> bool {
+        self.claim.is_some()
     }
 
     /// Whether the kernel refuses writes to the disk and to each of its partitions.
@@ -119,6 +129,25 @@ impl Guard {
             Some((name, true)) => Err(format!("{name} was writable and is read-only now")),
             Some((name, false)) => Err(format!("{name} was read-only and is writable now")),
         }
+    }
+}
+
+/// Opens a disk that nothing uses, so that nobody else can.
+fn claim(roots: &Roots, disk: &Disk) -> Result<Option<File>, Refused> {
+    let node = disk.node.clone();
+    let mut reasons: Vec<String> = roots.uses(disk).iter().map(super::uses::Use::text).collect();
+    match open_claiming(&node) {
+        Ok(claim) if reasons.is_empty() => Ok(Some(claim)),
+        Ok(_) => Err(Refused::InUse { node, reasons }),
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+            if reasons.is_empty() {
+                let text = "another program, or a file system mounted elsewhere, has claimed it";
+                reasons.push(text.to_owned());
+            }
+            Err(Refused::InUse { node, reasons })
+        }
+        Err(_) if !reasons.is_empty() => Err(Refused::InUse { node, reasons }),
+        Err(source) => Err(Refused::System { node, source }),
     }
 }
 

@@ -92,6 +92,7 @@ pub struct Inquiry {
     /// Version of the standard.
     pub version: u8,
     /// The medium can be taken out.
+    #[serde(rename = "removable")]
     pub is_removable: bool,
 }
 
@@ -118,6 +119,7 @@ pub struct Identified {
     /// Bytes in a logical sector.
     pub sector_bytes: u32,
     /// The data have their signature and their sum; without, they are recorded and used for nothing.
+    #[serde(rename = "valid")]
     pub is_valid: bool,
 }
 
@@ -289,6 +291,14 @@ impl Report {
         let mut findings: Vec<String> = hidden.collect();
         if self.security.value().is_some_and(|security| security.is_locked) {
             findings.push("the disk is locked by a password: it gives out no data".to_owned());
+        }
+        if let Some(failing) = self.smart.value().map(|smart| &smart.failing)
+            && !failing.is_empty()
+        {
+            let ids: Vec<String> = failing.iter().map(u8::to_string).collect();
+            let ids = ids.join(", ");
+            findings
+                .push(format!("the disk is failing: SMART attributes at their threshold: {ids}"));
         }
         if let (Some(identified), Some(capacity)) = (self.identify.value(), self.capacity.value()) {
             let bytes = |count: u64, size: u32| u128::from(count).saturating_mul(size.into());

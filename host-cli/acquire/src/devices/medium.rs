@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     presence::{DevicePresence, FilePresence, Presence},
     reader::{Fault, Reader},
+    sysfs::Disk,
 };
 use crate::medium::{ALIGNMENT, Buffer, Medium, MediumError};
 
@@ -101,6 +102,11 @@ impl SourceMedium {
     /// Whether reads pass the page cache by.
     pub fn is_direct(&self) -> bool {
         self.reader().is_direct()
+    }
+
+    /// The disk as it was listed when it was opened or found again; none for a file.
+    pub fn disk(&self) -> Option<Disk> {
+        self.presence.disk()
     }
 
     /// The first and the last MiB, to be given to [`SourceMedium::reconnect`]; where one cannot be read, the first 4 KiB of it that

@@ -24,6 +24,9 @@ pub(crate) trait Presence: Send + Sync {
 
     /// Opens the source where it is now, or says why what is there is not it.
     fn find(&self) -> Result<Reader, String>;
+
+    /// The disk as it was listed when it was found last; none for a file.
+    fn disk(&self) -> Option<Disk>;
 }
 
 /// A file: its length and its time of change.
@@ -86,6 +89,10 @@ impl Presence for FilePresence {
     fn find(&self) -> Result<Reader, String> {
         self.compare(fs::metadata(&self.path))?;
         self.open().map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        None
     }
 }
 
@@ -208,6 +215,10 @@ impl Presence for DevicePresence {
         self.check_read_only(reader.file())?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = found.clone();
         Ok(reader)
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        Some(self.current.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::{
     guard::{Guard, NodeState, Refused},
+    hazards::Hazard,
+    identity::Report,
     medium::SourceMedium,
     presence::{DevicePresence, number_of},
     sysfs::{Disk, KernelPartition, Roots},
@@ -43,6 +45,7 @@ pub struct Identity {
     /// Bytes in a logical sector; for a file what its content is counted in.
     pub sector_bytes: u32,
     /// Reads pass the page cache by.
+    #[serde(rename = "direct")]
     pub is_direct: bool,
     /// The disk as the kernel lists it.
     pub disk: Option<Disk>,
@@ -62,6 +65,23 @@ pub struct Opened {
     pub identity: Identity,
     /// Keeps others away from a disk; to be kept as long as it is read.
     pub guard: Option<Guard>,
+}
+
+impl Opened {
+    /// Asks a disk who it is: before and after it is read. `with_smart` is the choice to read its health, which belongs into the
+    /// record. A file has nothing to say.
+    pub fn ask(&self, with_smart: bool) -> Option<Report> {
+        let disk = self.medium.disk()?;
+        Some(Report::of_disk(&Roots::default(), &disk, with_smart))
+    }
+
+    /// What could write to the disk all the same.
+    pub fn hazards(&self) -> Vec<Hazard> {
+        let roots = Roots::default();
+        let now = self.medium.disk().and_then(|disk| roots.disk(&disk.name));
+        now.map(|disk| roots.hazards(&disk, &roots.uses(&disk), &roots.watchers()))
+            .unwrap_or_default()
+    }
 }
 
 /// Why a source cannot be opened.

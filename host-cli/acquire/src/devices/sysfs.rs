@@ -147,6 +147,7 @@ pub struct UsbLink {
     /// USB version that the device announces, as `3.20`.
     pub version: Option<String>,
     /// A write blocker bridge of ours. Its own interface proves that; strings do not.
+    #[serde(rename = "bridge")]
     pub is_bridge: bool,
 }
 
@@ -186,6 +187,7 @@ pub struct KernelPartition {
     /// Bytes.
     pub length: u64,
     /// The kernel refuses to write to it.
+    #[serde(rename = "read_only")]
     pub is_read_only: bool,
 }
 
@@ -217,10 +219,13 @@ pub struct Disk {
     /// World wide name or its like, as `naa.5000c500a1b2c3d4`.
     pub wwn: Option<String>,
     /// The medium can be taken out.
+    #[serde(rename = "removable")]
     pub is_removable: bool,
     /// The kernel refuses to write to it.
+    #[serde(rename = "read_only")]
     pub is_read_only: bool,
     /// It has platters; `None` where the kernel does not say.
+    #[serde(rename = "rotational")]
     pub is_rotational: Option<bool>,
     /// State of a SCSI device, `running` when all is well.
     pub state: Option<String>,

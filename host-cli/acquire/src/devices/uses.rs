@@ -32,6 +32,7 @@ pub struct Use {
     /// File system of a mount, or kind of the holder (`raid1`, `lvm`, `crypt`).
     pub what: String,
     /// A mount that is read-only; a journal may have been replayed all the same.
+    #[serde(rename = "read_only")]
     pub is_read_only: bool,
 }
 

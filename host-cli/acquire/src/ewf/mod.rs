@@ -15,6 +15,7 @@ pub mod plan;
 mod probe;
 mod resume;
 mod section;
+mod segment;
 pub mod writer;
 
 pub use chunk::{Batch, Chunk, Compression, Encoder};

@@ -107,6 +107,7 @@ impl Shape {
 
 /// How the set of one medium is cut. Kept in the journal: a resumed set must be cut in the same places.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Kept")]
 pub struct Plan {
     media_bytes: u64,
     sector_bytes: u32,
@@ -115,6 +116,32 @@ pub struct Plan {
     group_entries: u32,
     segment_bytes: u64,
     error_entries: u32,
+}
+
+/// A plan as it was kept, which a damaged disk may have changed.
+#[derive(Deserialize)]
+struct Kept {
+    media_bytes: u64,
+    sector_bytes: u32,
+    chunk_sectors: u32,
+    chunks: u32,
+    group_entries: u32,
+    segment_bytes: u64,
+    error_entries: u32,
+}
+
+impl TryFrom<Kept> for Plan {
+    type Error = String;
+
+    fn try_from(kept: Kept) -> Result<Self, String> {
+        let shape = Shape { chunk_sectors: kept.chunk_sectors, group_entries: kept.group_entries };
+        let size = SegmentSize::Bytes(kept.segment_bytes);
+        let plan = Self::shaped(kept.media_bytes, kept.sector_bytes, size, None, shape)
+            .map_err(|error| error.to_string())?;
+        let shape_now = (plan.chunk_sectors, plan.chunks, plan.group_entries, plan.error_entries);
+        let shape_kept = (kept.chunk_sectors, kept.chunks, kept.group_entries, kept.error_entries);
+        if shape_now == shape_kept { Ok(plan) } else { Err("the plan contradicts itself".into()) }
+    }
 }
 
 impl Plan {
@@ -417,6 +444,24 @@ mod tests {
         assert!(single(GIB).absolute_offsets());
         assert!(!single(2 * GIB).absolute_offsets());
         assert_eq!(single(16 * TIB).worst_case_segments(), 1);
+    }
+
+    /// a plan comes back from the journal as it was, and one that a damaged disk changed does not.
+    #[test]
+    fn a_kept_plan_is_checked() {
+        let sizes = [SegmentSize::Auto, SegmentSize::Legacy, SegmentSize::Single];
+        for (size, bytes) in sizes.into_iter().flat_map(|size| [(size, 1), (size, TIB)]) {
+            let plan = Plan::new(bytes, 4096, size, None).unwrap();
+            let text = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+            let kept: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(&text).unwrap();
+            for field in kept.keys().filter(|field| *field != "media_bytes") {
+                let mut changed = kept.clone();
+                changed[field] = 0.into();
+                assert!(serde_json::from_value::<Plan>(changed.into()).is_err(), "{field}");
+            }
+        }
     }
 
     proptest! {

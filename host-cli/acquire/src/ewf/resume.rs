@@ -5,7 +5,7 @@
 //! removed: it was written by the run that died, and the medium is read again from there.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,8 @@ use super::{
     names,
     plan::Plan,
     section::{self, COMPRESSED, DESCRIPTOR_BYTES, Kind},
-    writer::{Checkpoint, EwfWriter, Group, Segment, Set},
+    segment::{Segment, read},
+    writer::{Checkpoint, EwfWriter, Group, Set},
 };
 use crate::raw::{FileError, positioned};
 
@@ -39,15 +40,13 @@ impl EwfWriter {
         let path = set.path(checkpoint.segment)?;
         let number = u16::try_from(checkpoint.segment)
             .map_err(|_| EwfError::Segments(checkpoint.segment))?;
-        let file = OpenOptions::new().read(true).write(true).open(&path);
-        let file = file.map_err(FileError::new("open", &path, 0))?;
-        let segment = Segment { number, path, file, length: checkpoint.length };
+        let mut segment = Segment::open(number, path, checkpoint.length)?;
         let earlier_bytes = set.check_earlier(checkpoint.segment)?;
         set.check_start(&segment, text, facts)?;
         set.check_checkpoint(&segment, checkpoint)?;
         let later = set.later_segments(checkpoint.segment)?;
         remove(&later)?;
-        segment.cut()?;
+        segment.cut(set.direct)?;
         positioned::sync_folder(folder).map_err(FileError::new(
             "sync the folder of",
             &segment.path,
@@ -88,13 +87,12 @@ impl Set {
             1 => self.first_head(text, facts),
             number => self.later_head(number),
         };
-        let len =
-            segment.file.metadata().map_err(FileError::new("examine", &segment.path, 0))?.len();
-        if len < segment.length || segment.length < head.len() as u64 {
-            let why = format!("{len} bytes are there, the checkpoint says {}", segment.length);
+        let len = segment.length_on_disk()?;
+        if len < segment.length() || segment.length() < head.len() as u64 {
+            let why = format!("{len} bytes are there, the checkpoint says {}", segment.length());
             return Err(EwfError::resume(&segment.path, why));
         }
-        if read(&segment.file, &segment.path, 0, head.len() as u64)? != head {
+        if segment.read(0, head.len() as u64)? != head {
             return Err(EwfError::resume(
                 &segment.path,
                 "its headers are not those of this acquisition",
@@ -112,11 +110,11 @@ impl Set {
             };
         };
         let tables = section::table_bytes(u64::from(group.entries)).saturating_mul(2);
-        let end = segment.length.saturating_sub(tables);
+        let end = segment.length().saturating_sub(tables);
         let entries = self.read_entries(segment, group, end)?;
         let sectors =
             section::descriptor(Kind::Sectors, group.start, end.saturating_sub(group.start));
-        if read(&segment.file, &segment.path, group.start, DESCRIPTOR_BYTES)? != sectors {
+        if segment.read(group.start, DESCRIPTOR_BYTES)? != sectors {
             return Err(EwfError::resume(
                 &segment.path,
                 format!("no sectors section at {}", group.start),
@@ -134,12 +132,12 @@ impl Set {
     /// The entries of the last group, from two equal tables at `at`.
     fn read_entries(&self, segment: &Segment, group: Group, at: u64) -> Result<Vec<u32>, EwfError> {
         let wrong = || EwfError::resume(&segment.path, format!("the tables at {at} are not whole"));
-        let tables = segment.length.saturating_sub(at);
+        let tables = segment.length().saturating_sub(at);
         let in_order = group.entries <= self.plan.group_entries() && at > group.start;
         if group.entries == 0 || !in_order {
             return Err(wrong());
         }
-        let found = read(&segment.file, &segment.path, at, tables)?;
+        let found = segment.read(at, tables)?;
         let from = usize::try_from(DESCRIPTOR_BYTES).unwrap_or(0).saturating_add(24);
         let words = found.get(from..).unwrap_or_default().as_chunks().0.iter();
         let count = usize::try_from(group.entries).unwrap_or(0);
@@ -180,14 +178,6 @@ impl Set {
     }
 }
 
-impl Segment {
-    /// Removes what stands after the checkpoint.
-    fn cut(&self) -> Result<(), FileError> {
-        self.file.set_len(self.length).map_err(FileError::new("cut", &self.path, self.length))?;
-        self.file.sync_all().map_err(FileError::new("sync", &self.path, self.length))
-    }
-}
-
 /// Reads the chunks of a group and checks each.
 struct ChunkCheck<'a> {
     set: &'a Set,
@@ -225,7 +215,7 @@ impl ChunkCheck<'_> {
         deflated: bool,
         plain: u64,
     ) -> Result<bool, EwfError> {
-        let bytes = read(&self.segment.file, &self.segment.path, start, len)?;
+        let bytes = self.segment.read(start, len)?;
         let plain = usize::try_from(plain).unwrap_or(0);
         if deflated {
             self.plain.resize(plain, 0);
@@ -235,14 +225,6 @@ impl ChunkCheck<'_> {
         let Some((data, sum)) = bytes.split_last_chunk() else { return Ok(false) };
         Ok(data.len() == plain && section::adler(data).to_le_bytes() == *sum)
     }
-}
-
-/// `len` bytes at `offset`, which the caller has bounded.
-fn read(file: &File, path: &Path, offset: u64, len: u64) -> Result<Vec<u8>, EwfError> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    positioned::read_exact_at(file, &mut bytes, offset)
-        .map_err(FileError::new("read", path, offset))?;
-    Ok(bytes)
 }
 
 fn remove(paths: &[PathBuf]) -> Result<(), EwfError> {

@@ -240,7 +240,10 @@ mod tests {
     #[test]
     fn the_end_points_to_itself() {
         let done = terminal(Kind::Done, 0x0102_0304_0506);
-        assert_eq!(done[..32], hex("646f6e65 000000000000000000000000 0605040302010000 0000000000000000"));
+        assert_eq!(
+            done[..32],
+            hex("646f6e65 000000000000000000000000 0605040302010000 0000000000000000")
+        );
         assert_eq!(done[32..72], zeros(40));
         assert_eq!(done.len(), 76);
         assert_eq!(done[72..], adler(&done[..72]).to_le_bytes());
@@ -262,7 +265,7 @@ mod tests {
         };
         let bytes = volume(&plan, &facts);
         let expected = [
-            hex("01000000 3611 4707 40000000 00020000 b088e0d101000000"),
+            hex("01000000 fb024707 40000000 00020000 b0bec0d101000000"),
             zeros(12),
             hex("03000000"),
             zeros(12),
@@ -270,23 +273,19 @@ mod tests {
             zeros(963 + 5),
         ]
         .concat();
-        assert_eq!(bytes[..8], expected[..8]);
         assert_eq!(bytes[..1048], expected);
         assert_eq!(bytes[1048..], adler(&expected).to_le_bytes());
         assert_eq!(bytes.len(), 1052);
     }
 
-    /// A-5: a table of three chunks, the second compressed, with the sums worked out by hand from RFC 1950.
+    /// A-5: a table of three chunks, the second compressed; the checksums are those of another zlib.
     #[test]
     fn a_table_has_two_checksums() {
         let entries = [entry(0x4C, false), entry(0x8050, true), entry(0x8100, false)];
         let bytes = table(0x072D, &entries);
-        let expected = "03000000 00000000 2d07000000000000 00000000 3800 ed02 \
-                        4c000000 50800080 00810000 1e02 a80b";
-        assert_eq!(bytes[..20], hex(expected)[..20]);
-        assert_eq!(bytes[24..36], hex(expected)[24..36]);
-        assert_eq!(bytes[20..24], adler(&bytes[..20]).to_le_bytes());
-        assert_eq!(bytes[36..], adler(&bytes[24..36]).to_le_bytes());
+        let head = "03000000 00000000 2d07000000000000 00000000 3800b902";
+        let rest = "4c000000 50800080 00810000 1e029f0d";
+        assert_eq!(bytes, [hex(head), hex(rest)].concat());
         assert_eq!(table_bytes(95), 484);
         assert_eq!(table_bytes(3), 76 + bytes.len() as u64);
     }

@@ -7,7 +7,7 @@
 //! ends for every reader where the last finished group ends.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -21,6 +21,7 @@ use super::{
     names,
     plan::{OFFSETS_END, Plan},
     section::{self, DESCRIPTOR_BYTES, Kind},
+    segment::Segment,
 };
 use crate::raw::{FileError, positioned};
 
@@ -78,14 +79,8 @@ pub(super) struct Set {
     pub(super) plan: Plan,
     /// The payload of `volume` and `data`.
     pub(super) volume: Vec<u8>,
-}
-
-#[derive(Debug)]
-pub(super) struct Segment {
-    pub(super) number: u16,
-    pub(super) path: PathBuf,
-    pub(super) file: File,
-    pub(super) length: u64,
+    /// Write past the page cache where the file system can.
+    pub(super) direct: bool,
 }
 
 /// A group whose tables are not written yet.
@@ -102,6 +97,7 @@ impl Set {
             stem: stem.to_owned(),
             plan: plan.clone(),
             volume: section::volume(plan, facts),
+            direct: true,
         }
     }
 
@@ -139,36 +135,18 @@ impl Set {
         tables
     }
 
-    /// Creates segment `number` with `head` in it. An existing file is left alone.
+    /// Creates segment `number` with `head` in it.
     fn create_segment(&self, number: u16, head: &[u8]) -> Result<Segment, EwfError> {
         let path = self.path(u32::from(number))?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = file.map_err(FileError::new("create", &path, 0))?;
-        positioned::write_all_at(&file, head, 0).map_err(FileError::new("write", &path, 0))?;
+        let mut segment = Segment::create(number, path, self.direct)?;
+        segment.append(head)?;
+        segment.flush()?;
         positioned::sync_folder(&self.folder).map_err(FileError::new(
-            "sync the folder of",
-            &path,
+            "sync the folder",
+            &self.folder,
             0,
         ))?;
-        Ok(Segment { number, path, file, length: head.len() as u64 })
-    }
-}
-
-impl Segment {
-    /// Writes at the end.
-    fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        self.write_at(bytes, self.length)?;
-        self.length = self.length.saturating_add(bytes.len() as u64);
-        Ok(())
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), FileError> {
-        positioned::write_all_at(&self.file, bytes, offset)
-            .map_err(FileError::new("write", &self.path, offset))
-    }
-
-    fn sync(&self) -> Result<(), FileError> {
-        self.file.sync_all().map_err(FileError::new("sync", &self.path, self.length))
+        Ok(segment)
     }
 }
 
@@ -199,6 +177,16 @@ impl EwfWriter {
         Self { set, segment, open: None, last, chunks, earlier_bytes, stopped: false }
     }
 
+    /// Writes through the page cache from here on, for a destination that writes past it slowly.
+    ///
+    /// # Errors
+    /// As [`EwfWriter::push`].
+    pub fn through_cache(mut self) -> Result<Self, EwfError> {
+        self.segment.use_cache()?;
+        self.set.direct = false;
+        Ok(self)
+    }
+
     /// How the set is cut.
     pub const fn plan(&self) -> &Plan {
         &self.set.plan
@@ -211,7 +199,7 @@ impl EwfWriter {
 
     /// Bytes of all files so far.
     pub const fn bytes(&self) -> u64 {
-        self.earlier_bytes.saturating_add(self.segment.length)
+        self.earlier_bytes.saturating_add(self.segment.length())
     }
 
     /// Writes the chunks that come next.
@@ -228,10 +216,13 @@ impl EwfWriter {
     /// # Errors
     /// As [`EwfWriter::push`].
     pub fn end_group(&mut self) -> Result<Checkpoint, EwfError> {
-        self.guarded(Self::close_group)?;
+        self.guarded(|writer| {
+            writer.close_group()?;
+            Ok(writer.segment.flush()?)
+        })?;
         Ok(Checkpoint {
             segment: u32::from(self.segment.number),
-            length: self.segment.length,
+            length: self.segment.length(),
             chunks: self.chunks,
             group: self.last,
         })
@@ -242,7 +233,7 @@ impl EwfWriter {
     /// # Errors
     /// When the system has no more handles.
     pub fn sync_handle(&self) -> io::Result<File> {
-        self.segment.file.try_clone()
+        self.segment.try_clone()
     }
 
     /// Ends the set and puts it on the disk. `errors` are the unreadable ranges, first sector and count, in order; the hashes are over
@@ -278,7 +269,7 @@ impl EwfWriter {
         md5: Option<[u8; 16]>,
         sha1: Option<[u8; 20]>,
     ) -> Vec<u8> {
-        let start = self.segment.length;
+        let start = self.segment.length();
         let mut tail = Vec::new();
         if self.segment.number == 1 {
             section::append(&mut tail, Kind::Data, start, &self.set.volume);
@@ -319,8 +310,10 @@ impl EwfWriter {
             let (count, to) = self.admit(chunks, from);
             let len = usize::try_from(to.end.saturating_sub(from.end)).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
-            self.segment.write_at(now, from.end)?;
-            self.segment.length = to.end;
+            if from.entries == 0 {
+                self.segment.leave_descriptor()?;
+            }
+            self.segment.append(now)?;
             self.chunks = self.chunks.saturating_add(count as u64);
             bytes = later;
             chunks = chunks.get(count..).unwrap_or_default();
@@ -348,7 +341,7 @@ impl EwfWriter {
 
     /// Where the next chunk goes.
     fn cursor(&self) -> Cursor {
-        let end = self.segment.length;
+        let end = self.segment.length();
         match &self.open {
             Some(group) => Cursor { start: group.start, end, entries: group.entries.len() as u64 },
             None => Cursor { start: end, end: end.saturating_add(DESCRIPTOR_BYTES), entries: 0 },
@@ -396,10 +389,10 @@ impl EwfWriter {
     /// Writes the tables of the open group, then the descriptor of its sectors section.
     fn close_group(&mut self) -> Result<(), EwfError> {
         let Some(group) = self.open.take() else { return Ok(()) };
-        let (start, end) = (group.start, self.segment.length);
+        let (start, end) = (group.start, self.segment.length());
         self.segment.append(&self.set.tables(start, end, &group.entries))?;
         let sectors = section::descriptor(Kind::Sectors, start, end.saturating_sub(start));
-        self.segment.write_at(&sectors, start)?;
+        self.segment.patch(&sectors, start)?;
         let entries = u32::try_from(group.entries.len()).unwrap_or(u32::MAX);
         self.last = Some(Group { start, entries });
         Ok(())
@@ -410,7 +403,7 @@ impl EwfWriter {
         let number = u32::from(self.segment.number).saturating_add(1);
         let number = u16::try_from(number).map_err(|_| EwfError::Segments(number))?;
         self.set.path(u32::from(number))?;
-        let next = section::terminal(Kind::Next, self.segment.length);
+        let next = section::terminal(Kind::Next, self.segment.length());
         self.segment.append(&next)?;
         self.segment.sync()?;
         self.earlier_bytes = self.bytes();

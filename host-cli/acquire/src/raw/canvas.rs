@@ -1,6 +1,7 @@
 //! The medium in any order: every file has its full length from the start, and what was not written reads as zeros.
 //!
-//! Facts: `ftruncate(2)` (a file made longer reads as zeros and takes no room); `fsync(2)` puts on the disk what was written through any handle.
+//! Facts: `ftruncate(2)` (a file made longer reads as zeros and takes no room); `fsync(2)` puts on the disk what was written
+//! through any handle.
 
 use std::{
     collections::BTreeSet,

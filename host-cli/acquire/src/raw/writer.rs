@@ -1,7 +1,7 @@
 //! The medium in order.
 //!
-//! Facts: `open(2)`, O_DIRECT: past the page cache, with memory, offset and length aligned; a file system may refuse it at `open` or at the first
-//! write (EINVAL), and then the page cache is used. Copying into the page cache costs more processor time than hashing.
+//! Facts: `open(2)`, O_DIRECT: past the page cache, with memory, offset and length aligned; a file system may refuse it at `open` or at
+//! the first write (EINVAL), and then the page cache is used. Copying into the page cache can cost more processor time than hashing.
 
 use std::{fs, fs::File, io};
 
@@ -115,8 +115,8 @@ impl RawWriter {
     /// page cache where that is wanted and possible.
     ///
     /// # Errors
-    /// When a file cannot be written, or there are more bytes than the medium has. After an error nothing more is written; the image can be continued from
-    /// its last checkpoint.
+    /// When a file cannot be written, or there are more bytes than the medium has. After an error nothing more is written; the image
+    /// can be continued from its last checkpoint.
     pub fn push(&mut self, slab: &[u8]) -> Result<(), FileError> {
         let room = self.layout.media_bytes().saturating_sub(self.position);
         if self.stopped || slab.len() as u64 > room {

@@ -1,9 +1,13 @@
 //! The copying phase: everything not tried yet, the most bytes for the fewest failures first.
 //!
-//! A failed read costs as much time as hundreds of megabytes of good ones, so the passes differ in how likely their reads fail.
-//! 1: forwards, skipping ahead behind every failure, further while failures are close together. 2: what was skipped, from the
-//! side where good bytes lie. 3: the largest stretches between failures, from their middles (bisection), and from each good
-//! find to both sides. 4: the rest in order. Facts: GNU ddrescue manual 1.27, chapter "Algorithm".
+//! A failed read costs as much time as hundreds of megabytes of good ones, so what counts is how likely the next read fails.
+//! 1: forwards, skipping ahead behind every failure; a widely damaged stretch is left until the rest was read. 2: what was
+//! skipped, backwards, until a read of it fails. 3: what is left, forwards; of long stretches between failures the middles
+//! first (bisection). Facts: GNU ddrescue manual 1.27, chapter "Algorithm", whose order of passes this is.
+//!
+//! Where failures are frequent a cluster is read sector by sector: that takes 25 ms, gives what lies before the first bad sector,
+//! and finds that sector, where one read of the whole cluster would give nothing and find nothing for the same failure. The rest
+//! of such a cluster is left to trimming.
 
 use std::collections::BinaryHeap;
 
@@ -13,13 +17,11 @@ use super::{
     engine::Phase,
     map::{State, between},
     reader::{Got, Reader, Stop, align_down},
+    skip::Skip,
 };
 
-/// Farthest skip: a part of the medium, and at most this.
-const SKIP_PART: u64 = 32;
-const SKIP_LIMIT: u64 = 4 << 30;
-/// Clusters below which a stretch between failures is no longer bisected.
-const BISECT_CLUSTERS: u64 = 16;
+/// Bytes above which a stretch between failures is bisected.
+const BISECT: u64 = 8 << 20;
 /// Going backwards, a seek is paid for every stretch that is read at once; it grows with the good bytes found so far.
 const STRETCH_PART: u64 = 64;
 const STRETCH_CLUSTERS: u64 = 16;
@@ -27,13 +29,19 @@ const STRETCH_CLUSTERS: u64 = 16;
 /// Copies what was not tried in `domain`.
 pub(super) fn copy(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
     let begins = resume_at(reader, domain);
-    let passes: [fn(&mut Reader<'_>, Extent, u64) -> Result<(), Stop>; 4] =
-        [skip_ahead, from_good_sides, largest_first, rest];
-    for (pass, number) in passes.into_iter().zip(1u32..) {
-        if reader.map().next(State::NonTried, 0, domain).is_some() {
-            reader.begin(Phase::Copying, number, domain)?;
-            pass(reader, domain, begins)?;
-        }
+    let is_open = |reader: &Reader<'_>| reader.map().next(State::NonTried, 0, domain).is_some();
+    if is_open(reader) {
+        reader.begin(Phase::Copying, 1, domain)?;
+        skip_ahead(reader, domain, begins)?;
+    }
+    if is_open(reader) {
+        reader.begin(Phase::Copying, 2, domain)?;
+        delimit(reader, domain)?;
+    }
+    if is_open(reader) {
+        reader.begin(Phase::Copying, 3, domain)?;
+        bisect(reader, domain)?;
+        sweep(reader, domain)?;
     }
     Ok(())
 }
@@ -49,168 +57,84 @@ fn resume_at(reader: &Reader<'_>, domain: Extent) -> u64 {
     }
 }
 
-/// One read of the copying phase, with what it teaches about the pace.
-fn read(reader: &mut Reader<'_>, extent: Extent) -> Result<Got, Stop> {
-    let got = reader.read(extent, State::NonTrimmed)?;
-    match got {
-        Got::Good | Got::Slow => reader.pace.good(extent.len()),
-        Got::Bad => reader.pace.bad(),
-        Got::TooLarge => {}
-    }
-    Ok(got)
-}
-
-/// The first read of `gap`: it ends at a multiple of the pace's unit.
-fn first_piece(reader: &Reader<'_>, gap: Extent) -> Extent {
-    let unit = reader.pace.unit();
-    let end = align_down(gap.offset(), unit).saturating_add(unit);
-    between(gap.offset(), end.min(gap.end()))
-}
-
-/// How far the first pass jumps behind a failure.
-struct Skip {
-    now: u64,
-    good: u64,
-    least: u64,
-    most: u64,
-}
-
-impl Skip {
-    fn new(cluster: u64, medium: u64) -> Self {
-        let most = align_down((medium / SKIP_PART).min(SKIP_LIMIT), cluster);
-        Self { now: 0, good: 0, least: cluster, most: most.max(cluster) }
-    }
-
-    fn good(&mut self, length: u64) {
-        self.good = self.good.saturating_add(length);
-    }
-
-    /// Failures far apart are single ones; close together they are a damaged stretch, to be left quickly.
-    fn failed(&mut self) -> u64 {
-        if self.good >= self.now.saturating_mul(16) {
-            self.now = self.least;
-        } else if self.good < self.now.saturating_mul(2) {
-            self.now = self.now.saturating_mul(4).min(self.most);
-        }
-        self.good = 0;
-        self.now
-    }
-}
-
 fn skip_ahead(reader: &mut Reader<'_>, domain: Extent, begins: u64) -> Result<(), Stop> {
-    let mut skip = Skip::new(reader.pace.cluster(), reader.map().len());
-    let mut at = begins;
+    let (cluster, medium) = (reader.pace.cluster(), reader.map().len());
+    let from = between(begins, domain.end());
+    let later = skip_through(reader, from, Skip::new(cluster, medium, true))?;
+    for stretch in later {
+        skip_through(reader, stretch, Skip::new(cluster, medium, false))?;
+    }
+    Ok(())
+}
+
+/// Reads forwards with jumps; gives what was left for later.
+fn skip_through(reader: &mut Reader<'_>, domain: Extent, skip: Skip) -> Result<Vec<Extent>, Stop> {
+    let (mut skip, mut at, mut good) = (skip, domain.offset(), 0u64);
     while let Some(gap) = reader.map().next(State::NonTried, at, domain) {
         if reader.pass_is_over() {
             break;
         }
-        let piece = first_piece(reader, gap);
-        at = match read(reader, piece)? {
+        // Before failures crowd, what follows is likely the rest of a sound disk, and a cluster at once is fastest.
+        let trusted = if skip.is_crowded() { good } else { u64::MAX };
+        let (piece, got) = read_next(reader, gap, trusted)?;
+        good = good.saturating_add(1);
+        at = match got {
             Got::Good => {
                 skip.good(piece.len());
                 piece.end()
             }
-            Got::Slow | Got::Bad => piece.end().saturating_add(skip.failed()),
+            Got::Slow | Got::Bad => {
+                good = 0;
+                skip.failed(piece.len(), piece.end(), domain.end())
+            }
             Got::TooLarge => piece.offset(),
         };
     }
-    Ok(())
+    Ok(skip.into_later())
+}
+
+/// The first bytes of `gap`, up to a multiple of `unit`.
+fn first_piece(gap: Extent, unit: u64) -> Extent {
+    let end = align_down(gap.offset(), unit).saturating_add(unit);
+    between(gap.offset(), end.min(gap.end()))
+}
+
+/// Reads the first cluster of `gap`, which follows `good` good ones, in the way that promises most.
+fn read_next(reader: &mut Reader<'_>, gap: Extent, good: u64) -> Result<(Extent, Got), Stop> {
+    let (piece, got) = if good == u64::MAX || reader.pace.expects_good(good) {
+        let piece = first_piece(gap, reader.pace.unit());
+        (piece, reader.read(piece, State::NonTrimmed)?)
+    } else {
+        let cluster = first_piece(gap, reader.pace.cluster());
+        (cluster, sector_by_sector(reader, cluster)?)
+    };
+    if good == 0 {
+        reader.pace.landed(got != Got::Bad);
+    }
+    Ok((piece, got))
 }
 
 fn is_good(reader: &Reader<'_>, offset: u64) -> bool {
     reader.map().at(offset).is_some_and(|(_, state)| state == State::Finished)
 }
 
-fn from_good_sides(reader: &mut Reader<'_>, domain: Extent, _: u64) -> Result<(), Stop> {
+/// From the end of every gap until a read fails.
+fn delimit(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
     let mut before = domain.end();
     while let Some(gap) = reader.map().previous(State::NonTried, before, domain) {
         if reader.pass_is_over() {
             break;
         }
         before = gap.offset();
-        let above = gap.end() >= domain.end() || is_good(reader, gap.end());
-        let left = if above { backwards(reader, gap)? } else { gap };
-        let below = gap.offset().checked_sub(1).is_some_and(|last| is_good(reader, last));
-        if below && !left.is_empty() {
-            forwards(reader, left)?;
-        }
+        backwards(reader, gap)?;
     }
     Ok(())
 }
 
-/// Reads from the start of `gap` until a read fails; gives what is left behind the failure.
-fn forwards(reader: &mut Reader<'_>, gap: Extent) -> Result<Extent, Stop> {
-    let mut gap = gap;
-    while !gap.is_empty() && !reader.pass_is_over() {
-        let piece = first_piece(reader, gap);
-        let got = read(reader, piece)?;
-        if got != Got::TooLarge {
-            gap = between(piece.end(), gap.end());
-        }
-        if got == Got::Bad {
-            break;
-        }
-    }
-    Ok(gap)
-}
-
-/// Reads from the end of `gap` until a read fails; gives what is left before the failure.
-///
-/// What is read at once is read forwards, so that it costs one seek. When a read of it fails, what lies behind the failure still
-/// has a good side, and is read in halves.
-fn backwards(reader: &mut Reader<'_>, gap: Extent) -> Result<Extent, Stop> {
-    let mut gap = gap;
-    let mut found: u64 = 0;
-    while !gap.is_empty() && !reader.pass_is_over() {
-        let stretch = last_stretch(reader, gap, found);
-        let left = forwards(reader, stretch)?;
-        found = found.saturating_add(stretch.len());
-        let is_done = left.is_empty() && is_good(reader, stretch.end().saturating_sub(1));
-        if !is_done {
-            halves(reader, left)?;
-            return Ok(between(gap.offset(), stretch.offset()));
-        }
-        gap = between(gap.offset(), stretch.offset());
-    }
-    Ok(gap)
-}
-
-fn last_stretch(reader: &Reader<'_>, gap: Extent, found: u64) -> Extent {
-    let (unit, cluster) = (reader.pace.unit(), reader.pace.cluster());
-    let most = cluster.saturating_mul(STRETCH_CLUSTERS);
-    let length = (found / STRETCH_PART).clamp(unit, most.max(unit));
-    let start =
-        align_down(gap.end().saturating_sub(1), unit).saturating_sub(length.saturating_sub(unit));
-    between(align_down(start, unit).max(gap.offset()), gap.end())
-}
-
-/// Reads the upper half of what lies between a failure and good bytes, and so on towards whichever side holds.
-fn halves(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
-    let mut gap = gap;
-    while !gap.is_empty() && !reader.pass_is_over() {
-        let unit = reader.pace.unit();
-        let middle = align_down(gap.offset().saturating_add(gap.len() / 2), unit);
-        let upper = between(middle.max(gap.offset()), gap.end());
-        let left = forwards(reader, upper)?;
-        gap = if left.is_empty() && is_good(reader, upper.end().saturating_sub(1)) {
-            between(gap.offset(), upper.offset())
-        } else {
-            left
-        };
-    }
-    Ok(())
-}
-
-fn largest_first(reader: &mut Reader<'_>, domain: Extent, _: u64) -> Result<(), Stop> {
-    let least = reader.pace.cluster().saturating_mul(BISECT_CLUSTERS);
+/// The middles of the longest gaps, and from each good find to both sides.
+fn bisect(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
     let mut gaps = BinaryHeap::new();
-    let push = |gaps: &mut BinaryHeap<(u64, u64)>, reader: &Reader<'_>, within: Extent| {
-        let open = reader.map().within(within).filter(|(_, state)| *state == State::NonTried);
-        gaps.extend(
-            open.filter(|(gap, _)| gap.len() >= least).map(|(gap, _)| (gap.len(), gap.offset())),
-        );
-    };
-    push(&mut gaps, reader, domain);
+    push_long_gaps(&mut gaps, reader, domain);
     while let Some((length, offset)) = gaps.pop() {
         if reader.pass_is_over() {
             break;
@@ -218,22 +142,101 @@ fn largest_first(reader: &mut Reader<'_>, domain: Extent, _: u64) -> Result<(), 
         let gap = Extent::new(offset, length);
         let middle = align_down(offset.saturating_add(length / 2), reader.pace.cluster());
         let upper = between(middle.max(offset), gap.end());
-        forwards(reader, upper)?;
+        forwards(reader, upper, 0)?;
         if is_good(reader, upper.offset()) {
             backwards(reader, between(offset, upper.offset()))?;
         }
-        push(&mut gaps, reader, gap);
+        push_long_gaps(&mut gaps, reader, gap);
     }
     Ok(())
 }
 
-fn rest(reader: &mut Reader<'_>, domain: Extent, _: u64) -> Result<(), Stop> {
+/// The long gaps inside `within` as (length, offset).
+fn push_long_gaps(gaps: &mut BinaryHeap<(u64, u64)>, reader: &Reader<'_>, within: Extent) {
+    let open = reader.map().within(within).filter(|(_, state)| *state == State::NonTried);
+    let long = open.filter(|(gap, _)| gap.len() > BISECT);
+    gaps.extend(long.map(|(gap, _)| (gap.len(), gap.offset())));
+}
+
+/// Reads from the start of `gap`, which follows `good` good clusters, until a read fails; gives what is left behind it.
+fn forwards(reader: &mut Reader<'_>, gap: Extent, good: u64) -> Result<Extent, Stop> {
+    let (mut gap, mut good) = (gap, good);
+    while !gap.is_empty() && !reader.pass_is_over() {
+        let (piece, got) = read_next(reader, gap, good)?;
+        if got != Got::TooLarge {
+            gap = between(piece.end(), gap.end());
+        }
+        if got == Got::Bad {
+            break;
+        }
+        good = good.saturating_add(1);
+    }
+    Ok(gap)
+}
+
+/// Reads a cluster until a sector fails; the rest of it is then left to trimming.
+fn sector_by_sector(reader: &mut Reader<'_>, cluster: Extent) -> Result<Got, Stop> {
+    let mut left = cluster;
+    while !left.is_empty() && !reader.pass_is_over() {
+        let sector = first_piece(left, reader.sector());
+        left = between(sector.end(), left.end());
+        if reader.read(sector, State::BadSector)? == Got::Bad {
+            reader.leave_to_trimming(left);
+            return Ok(Got::Bad);
+        }
+    }
+    Ok(Got::Good)
+}
+
+/// Reads from the end of `gap` until a read fails.
+///
+/// What is read at once is read forwards, so that it costs one seek. When a read of it fails, what lies behind the failure still
+/// has a good side, and is read in halves.
+fn backwards(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
+    let cluster = reader.pace.cluster();
+    let (mut gap, mut found, mut good) = (gap, 0u64, 0u64);
+    while !gap.is_empty() && !reader.pass_is_over() {
+        let stretch = last_stretch(gap, found, cluster);
+        gap = between(gap.offset(), stretch.offset());
+        let left = forwards(reader, stretch, good)?;
+        if !left.is_empty() || !is_good(reader, stretch.end().saturating_sub(1)) {
+            return halves(reader, left);
+        }
+        found = found.saturating_add(stretch.len());
+        good = good.saturating_add(stretch.len().div_ceil(cluster.max(1)));
+    }
+    Ok(())
+}
+
+fn last_stretch(gap: Extent, found: u64, cluster: u64) -> Extent {
+    let most = cluster.saturating_mul(STRETCH_CLUSTERS);
+    let length = (found / STRETCH_PART).clamp(cluster, most);
+    let last = align_down(gap.end().saturating_sub(1), cluster);
+    let start = last.saturating_sub(length.saturating_sub(cluster));
+    between(align_down(start, cluster).max(gap.offset()), gap.end())
+}
+
+/// Reads the upper half of what lies between a failure and good bytes, and so on towards whichever side holds.
+fn halves(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
+    let mut gap = gap;
+    while !gap.is_empty() && !reader.pass_is_over() {
+        let middle = gap.offset().saturating_add(gap.len() / 2);
+        let middle = align_down(middle, reader.pace.cluster()).max(gap.offset());
+        let upper = between(middle, gap.end());
+        let left = forwards(reader, upper, 0)?;
+        let holds = left.is_empty() && is_good(reader, upper.end().saturating_sub(1));
+        gap = if holds { between(gap.offset(), middle) } else { left };
+    }
+    Ok(())
+}
+
+fn sweep(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
     let mut at = domain.offset();
     while let Some(gap) = reader.map().next(State::NonTried, at, domain) {
         if reader.pass_is_over() {
             break;
         }
-        at = forwards(reader, gap)?.offset();
+        at = forwards(reader, gap, 0)?.offset();
     }
     Ok(())
 }

@@ -191,10 +191,10 @@ fn phases(reader: &mut Reader<'_>, settings: &Settings) -> Result<(), Stop> {
         }
     }
     let rest = (!settings.only_order).then_some(all);
-    for domain in &rest {
-        copying::copy(reader, *domain)?;
+    if let Some(rest) = rest {
+        copying::copy(reader, rest)?;
         if settings.trim {
-            sectors::trim(reader, *domain)?;
+            sectors::trim(reader, rest)?;
         }
     }
     if settings.scrape {

@@ -15,6 +15,7 @@ mod reader;
 mod reasons;
 mod sectors;
 mod settings;
+mod skip;
 
 pub use engine::{Event, Outcome, Phase, Rescue, RescueError, Store};
 pub use live::{LiveSource, ReadBack};

@@ -1,66 +1,48 @@
-//! How much is read at a time in the copying phase.
+//! How much is read at a time in the copying phase: large reads while the medium is sound, clusters once it has failed.
 //!
-//! Three sizes: large while the medium is sound; clusters once it has failed, since a failed read costs seconds however long it is
-//! and leaves its whole length to be read again; and narrow reads in stretches so densely damaged that most clusters hold a bad
-//! sector. Which of the two latter gives more bytes per failed read is measured, never assumed: in a stretch that is
-//! wholly bad narrow reads give nothing either, and then they are given up, each time for longer.
+//! A failed read costs seconds however long it is, and leaves its whole length to be read again: on a medium with errors the
+//! fewest failures are paid for with clusters, on a sound one large reads save commands. A single large read that fails is the
+//! price of finding out; after a long stretch without errors it is risked again.
 
 use super::settings::Settings;
 
-/// Sectors of a narrow read.
-const NARROW_SECTORS: u64 = 8;
-/// Failures over which a yield is measured.
-const MEASURE: u64 = 16;
-/// Failures that narrow reads have to show what they give.
-const TRIAL: u64 = 4;
-/// Good bytes in a row, in clusters, after which the stretch is no longer dense.
-const SPARSE_CLUSTERS: u64 = 32;
+/// Failures over which the yield is averaged.
+const YIELD_WEIGHT: u64 = 8;
+/// A failure takes about eighty times as long as a cluster sector by sector (2 s and 25 ms), half of which is gained.
+const ONCE_WORTH: u64 = 40;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Large,
-    Cluster,
-    Trial,
-    Narrow,
-}
-
-/// Sizes of reads and what they gave lately.
+/// The two sizes, and which is used now.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
-    mode: Mode,
+    is_large: bool,
     large: u64,
     cluster: u64,
-    narrow: u64,
+    /// Good bytes without an error after which large reads are tried again.
     sound_bytes: u64,
-    /// Good bytes and failures since the measuring began.
-    good: u64,
-    failures: u64,
     /// Good bytes since the last failure.
     run: u64,
-    /// Bytes per failure that clusters gave when they were last measured.
-    cluster_yield: u64,
-    /// Failures of clusters before narrow reads are tried.
-    patience: u64,
+    /// Good bytes before each failure, on average over the last few.
+    yielded: u64,
+    failures: u64,
+    /// Which of the last clusters close to a failure failed, newest in bit 0.
+    landings: u16,
 }
 
 impl Pace {
     pub(super) fn new(settings: &Settings, sector: u64, has_failed: bool) -> Self {
-        let whole =
-            |bytes: u64| bytes.checked_next_multiple_of(sector).unwrap_or(sector).max(sector);
-        let cluster = whole(settings.cluster_bytes.into());
-        let large = whole(settings.large_bytes.into()).max(cluster);
-        let suspect = settings.suspect || has_failed || large == cluster;
+        let whole = |bytes: u32| {
+            u64::from(bytes).checked_next_multiple_of(sector).unwrap_or(sector).max(sector)
+        };
+        let cluster = whole(settings.cluster_bytes);
         Self {
-            mode: if suspect { Mode::Cluster } else { Mode::Large },
-            large,
+            is_large: !settings.suspect && !has_failed,
+            large: whole(settings.large_bytes).max(cluster),
             cluster,
-            narrow: sector.saturating_mul(NARROW_SECTORS).min(cluster),
             sound_bytes: settings.sound_bytes,
-            good: 0,
-            failures: 0,
             run: 0,
-            cluster_yield: 0,
-            patience: MEASURE,
+            yielded: u64::MAX,
+            failures: 0,
+            landings: 0,
         }
     }
 
@@ -76,11 +58,7 @@ impl Pace {
 
     /// Length of the next read; it ends at a multiple of this.
     pub(super) fn unit(&self) -> u64 {
-        match self.mode {
-            Mode::Large => self.large,
-            Mode::Cluster => self.cluster,
-            Mode::Trial | Mode::Narrow => self.narrow,
-        }
+        if self.is_large { self.large } else { self.cluster }
     }
 
     /// True for a read so long that its failure says too little to be noted.
@@ -88,71 +66,61 @@ impl Pace {
         length > self.cluster
     }
 
-    /// The medium fails: no more large reads.
-    pub(super) fn distrust(&mut self) {
-        if self.mode == Mode::Large {
-            self.mode = Mode::Cluster;
-        }
-        self.run = 0;
-    }
-
-    /// A read of the copying phase gave its bytes.
+    /// A read gave its bytes.
     pub(super) fn good(&mut self, length: u64) {
         self.run = self.run.saturating_add(length);
-        self.good = self.good.saturating_add(length);
-        match self.mode {
-            Mode::Trial if self.better() => self.enter(Mode::Narrow),
-            Mode::Narrow if self.run >= self.cluster.saturating_mul(SPARSE_CLUSTERS) => {
-                self.enter(Mode::Cluster);
-            }
-            Mode::Cluster if self.run >= self.sound_bytes => self.enter(Mode::Large),
-            _ => {}
-        }
+        self.is_large |= self.run >= self.sound_bytes;
     }
 
-    /// A read of the copying phase failed.
+    /// The first cluster close to a failure was read.
+    pub(super) fn landed(&mut self, is_good: bool) {
+        self.landings = self.landings.wrapping_shl(1) | u16::from(!is_good);
+    }
+
+    /// Whether the next cluster, behind `good` good ones, is to be read at once. Sector by sector it takes time in which more could
+    /// be had elsewhere, and gives half of itself when it fails. How likely it does is known from the last clusters close to
+    /// failures, and the farther from a failure the less.
+    pub(super) fn expects_good(&self, good: u64) -> bool {
+        let failed = u64::from(self.landings.count_ones()).saturating_add(1);
+        let of = u64::from(u16::BITS).saturating_add(2);
+        let yielded = self.yielded.max(self.run);
+        let elsewhere = yielded.saturating_mul(good.saturating_add(1)).saturating_mul(of);
+        self.failures < YIELD_WEIGHT || elsewhere > self.cluster.saturating_mul(ONCE_WORTH).saturating_mul(failed)
+    }
+
+    /// A read failed.
     pub(super) fn bad(&mut self) {
+        self.failures = self.failures.saturating_add(1).min(YIELD_WEIGHT);
+        let before = self.yielded.saturating_mul(self.failures.saturating_sub(1));
+        self.yielded = before.saturating_add(self.run).checked_div(self.failures).unwrap_or(0);
         self.run = 0;
-        self.failures = self.failures.saturating_add(1);
-        match self.mode {
-            Mode::Large => self.enter(Mode::Cluster),
-            Mode::Cluster if self.failures >= self.patience => {
-                self.cluster_yield = self.good.checked_div(self.failures).unwrap_or(0);
-                let dense = self.cluster_yield < self.cluster.saturating_mul(4);
-                self.enter(if dense && self.narrow < self.cluster {
-                    Mode::Trial
-                } else {
-                    Mode::Cluster
-                });
-            }
-            Mode::Trial if self.failures >= TRIAL => {
-                if self.better() {
-                    self.enter(Mode::Narrow);
-                } else {
-                    self.patience = self.patience.saturating_mul(4);
-                    self.enter(Mode::Cluster);
-                }
-            }
-            Mode::Narrow if self.failures >= MEASURE => {
-                let mode = if self.better() { Mode::Narrow } else { Mode::Cluster };
-                self.enter(mode);
-            }
-            _ => {}
-        }
+        self.is_large = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_reads_end_with_an_error_and_come_back_after_a_long_sound_stretch() {
+        let settings = Settings { sound_bytes: 3 << 20, ..Settings::default() };
+        let mut pace = Pace::new(&settings, 512, false);
+        assert_eq!(pace.unit(), 1 << 20);
+        pace.good(1 << 20);
+        pace.bad();
+        assert_eq!(pace.unit(), 64 << 10);
+        pace.good(2 << 20);
+        assert_eq!(pace.unit(), 64 << 10);
+        pace.good(1 << 20);
+        assert_eq!(pace.unit(), 1 << 20);
+        assert_eq!(Pace::new(&settings, 512, true).unit(), 64 << 10);
     }
 
-    /// Narrow reads give at least a quarter more for each failure than clusters did, over as many failures as a trial has.
-    fn better(&self) -> bool {
-        let wanted = self.cluster_yield.saturating_add(self.cluster_yield / 4).max(self.narrow);
-        self.good > wanted.saturating_mul(self.failures.max(TRIAL))
-    }
-
-    fn enter(&mut self, mode: Mode) {
-        if mode == Mode::Narrow {
-            self.patience = MEASURE;
-        }
-        self.mode = mode;
-        self.good = 0;
-        self.failures = 0;
+    #[test]
+    fn sizes_are_whole_sectors() {
+        let settings = Settings { large_bytes: 1, cluster_bytes: 5000, ..Settings::default() };
+        let pace = Pace::new(&settings, 4096, false);
+        assert_eq!((pace.cluster(), pace.largest()), (8192, 8192));
     }
 }

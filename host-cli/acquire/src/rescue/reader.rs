@@ -18,6 +18,8 @@ use crate::medium::{Buffer, Medium, MediumError};
 
 /// Failures in a row after which the proof is asked for at the latest, however often it was given.
 const IN_A_ROW_LIMIT: usize = 256;
+/// Marks remembered until something vouches for them: two for each failure.
+const DOUBTFUL_LIMIT: usize = 2 * IN_A_ROW_LIMIT;
 
 /// Why the phases end early.
 #[derive(Debug)]
@@ -119,10 +121,6 @@ impl<'a> Reader<'a> {
         self.sector
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        self.settings
-    }
-
     /// `extent`, widened to whole sectors.
     pub(super) fn whole_sectors(&self, extent: Extent) -> Extent {
         let end = extent.end().checked_next_multiple_of(self.sector).unwrap_or(u64::MAX);
@@ -179,6 +177,7 @@ impl<'a> Reader<'a> {
         let witness = bytes.get(..sector).unwrap_or(bytes).to_vec();
         self.witness = Some((extent.offset(), witness));
         self.map.mark(extent, State::Finished);
+        self.pace.good(extent.len());
         self.unsaved_bytes = self.unsaved_bytes.saturating_add(extent.len());
         self.changed = true;
         self.vouch();
@@ -204,9 +203,8 @@ impl<'a> Reader<'a> {
         let text = error.to_string();
         self.map.reasons.add(&text);
         self.changed = true;
-        if too_large {
-            self.pace.distrust();
-        } else {
+        self.pace.bad();
+        if !too_large {
             self.mark_failed(extent, failed)?;
         }
         let phase = self.pass.phase;
@@ -221,12 +219,7 @@ impl<'a> Reader<'a> {
     }
 
     fn mark_failed(&mut self, extent: Extent, failed: State) -> Result<(), Stop> {
-        if let Some((_, before)) = self.map.at(extent.offset()) {
-            if self.doubtful.len() >= IN_A_ROW_LIMIT {
-                self.doubtful.remove(0);
-            }
-            self.doubtful.push((extent, before));
-        }
+        self.doubt(extent);
         if failed == State::BadSector {
             // The documented pattern for unreadable sectors, whatever the store held there.
             let length = usize::try_from(extent.len()).unwrap_or(0);
@@ -237,6 +230,25 @@ impl<'a> Reader<'a> {
         }
         self.map.mark(extent, failed);
         Ok(())
+    }
+
+    /// Remembers the state of one stretch, for the case that nothing vouches for what is marked now.
+    fn doubt(&mut self, extent: Extent) {
+        if let Some((_, before)) = self.map.at(extent.offset()) {
+            // A device that never gave a byte cannot prove anything; its failures are not kept for ever.
+            if self.doubtful.len() >= DOUBTFUL_LIMIT {
+                self.doubtful.remove(0);
+            }
+            self.doubtful.push((extent, before));
+        }
+    }
+
+    /// The rest of a cluster, of which a sector failed, was not tried but is left to trimming as if the whole cluster had failed.
+    pub(super) fn leave_to_trimming(&mut self, rest: Extent) {
+        if !rest.is_empty() {
+            self.doubt(rest);
+            self.map.mark(rest, State::NonTrimmed);
+        }
     }
 
     /// The edges of `area` were found: what of it was not trimmed is to be scraped.
@@ -307,8 +319,10 @@ impl<'a> Reader<'a> {
 
     fn save_when_due(&mut self) -> Result<(), Stop> {
         let waited = self.clock.now().saturating_sub(self.saved_at);
-        let due =
-            self.unsaved_bytes >= self.settings.save_bytes || waited >= self.settings.save_time;
+        // The proof that a map with fresh failures needs comes for free with the next good read, which is waited for a while.
+        let time = self.settings.save_time;
+        let time = if self.doubtful.is_empty() { time } else { time.saturating_mul(2) };
+        let due = self.unsaved_bytes >= self.settings.save_bytes || waited >= time;
         if due && self.changed { self.save() } else { Ok(()) }
     }
 

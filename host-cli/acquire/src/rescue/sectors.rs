@@ -27,8 +27,14 @@ pub(super) fn trim(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> 
             break;
         }
         from = area.end();
-        let left = forwards(reader, area)?;
-        let left = backwards(reader, left)?;
+        // An edge next to a bad sector is found already.
+        let mut left = area;
+        if !is_bad(reader, area.offset().checked_sub(1)) {
+            left = forwards(reader, left)?;
+        }
+        if !is_bad(reader, Some(area.end())) {
+            left = backwards(reader, left)?;
+        }
         if !reader.pass_is_over() {
             reader.to_scrape(left);
         }
@@ -75,6 +81,11 @@ fn backwards(reader: &mut Reader<'_>, area: Extent) -> Result<Extent, Stop> {
         }
     }
     Ok(area)
+}
+
+fn is_bad(reader: &Reader<'_>, offset: Option<u64>) -> bool {
+    let at = offset.and_then(|offset| reader.map().at(offset));
+    at.is_some_and(|(_, state)| state == State::BadSector)
 }
 
 fn is_good(reader: &Reader<'_>, offset: u64) -> bool {

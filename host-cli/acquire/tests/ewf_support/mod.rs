@@ -1,6 +1,13 @@
 //! What the E01 tests share: media of known bytes, sets of them, and the independent programs that read the sets.
 
-#![allow(dead_code, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![allow(
+    dead_code,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
 
 use std::{
     path::{Path, PathBuf},

@@ -110,7 +110,9 @@ pub fn reads_of(trace: &str, device: &Path) -> Vec<super::Traced> {
     for line in trace.lines() {
         // `read(3, ""..., 65536)     = -1 EIO (Input/output error) <0.000123>`
         let Some((call, result)) = line.rsplit_once(" = ") else { continue };
-        let Some((call, arguments)) = call.trim_end().trim_end_matches(')').split_once('(') else { continue };
+        let Some((call, arguments)) = call.trim_end().trim_end_matches(')').split_once('(') else {
+            continue;
+        };
         let result = result.split(' ').next().unwrap_or_default();
         let arguments: Vec<&str> = arguments.split(", ").collect();
         if call == "openat"

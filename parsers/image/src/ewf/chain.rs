@@ -13,8 +13,10 @@ use crate::holes::between;
 
 /// Most sections kept of a segment; a 16 TB image in one file has about 100,000.
 const SECTIONS_LIMIT: usize = 1 << 20;
-/// Bytes read at a time in a search for a lost descriptor.
-const SEARCH_BYTES: u64 = 1 << 20;
+/// Bytes read at first in a search for a lost descriptor; then twice as many each time.
+const SEARCH_BYTES: u64 = 4096;
+/// Most bytes read at a time in such a search.
+const SEARCH_LIMIT: u64 = 1 << 20;
 
 /// One section.
 #[derive(Clone, Copy, Debug)]
@@ -215,9 +217,10 @@ impl<'a> Walker<'a> {
         let finders: Vec<_> =
             type_fields().map(|field| memchr::memmem::Finder::new(&field).into_owned()).collect();
         let mut from = at.checked_add(1)?;
+        let mut step = SEARCH_BYTES;
         while from < self.file.len() {
             // Descriptors that begin in this step may end behind it.
-            let wanted = SEARCH_BYTES.saturating_add(DESCRIPTOR_BYTES);
+            let wanted = step.saturating_add(DESCRIPTOR_BYTES);
             let window = Extent::new(from, wanted.min(self.file.len().saturating_sub(from)));
             if let Ok(bytes) = self.file.read(window) {
                 let hits = finders.iter().flat_map(|finder| finder.find_iter(&bytes));
@@ -227,7 +230,8 @@ impl<'a> Walker<'a> {
                     return Some(found);
                 }
             }
-            from = from.saturating_add(SEARCH_BYTES);
+            from = from.saturating_add(step);
+            step = step.saturating_mul(2).min(SEARCH_LIMIT);
         }
         None
     }

@@ -86,13 +86,10 @@ impl Notebook {
     /// Adds a finding; one that is there already is not added again.
     pub(super) fn add(&self, finding: EwfFinding) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.0.contains(&finding) {
-            return;
-        }
-        if kept.0.len() < KEPT {
-            kept.0.push(finding);
-        } else {
+        if kept.0.len() >= KEPT {
             kept.1 = kept.1.saturating_add(1);
+        } else if !kept.0.contains(&finding) {
+            kept.0.push(finding);
         }
     }
 

@@ -35,6 +35,7 @@ pub struct Segment {
 }
 
 /// A file that may be a segment, before its number is settled.
+#[derive(Clone)]
 pub struct SegmentInput {
     /// Path or name, for messages.
     pub path: PathBuf,
@@ -168,16 +169,23 @@ fn input(pool: &Arc<FilePool>, path: &Path, number: u32) -> io::Result<Option<Se
 pub(super) struct Numbered {
     pub(super) segments: Vec<Segment>,
     pub(super) missing: Vec<u32>,
+    /// Names were followed against the headers; then nothing may be missing.
+    pub(super) is_by_name: bool,
 }
 
 /// Settles the numbers. The header of a file states one, without a checksum; the name states another. Where they differ,
 /// the one is taken by which the set has no gap; where neither gives such a set, the files that contradict themselves
-/// are left out: bytes at a wrong place would be worse than a hole.
-pub(super) fn number(inputs: Vec<SegmentInput>, notes: &Notebook) -> Numbered {
+/// are left out: bytes at a wrong place would be worse than a hole. `may_follow_names` is taken back when the set turns
+/// out not to be whole.
+pub(super) fn number(
+    inputs: Vec<SegmentInput>,
+    may_follow_names: bool,
+    notes: &Notebook,
+) -> Numbered {
     let stated = |input: &SegmentInput| stated_number(&*input.source).unwrap_or(input.number);
     let mut inputs: Vec<_> = inputs.into_iter().map(|input| (stated(&input), input)).collect();
     let by_header = is_whole(inputs.iter().map(|(stated, _)| *stated));
-    let by_name = is_whole(inputs.iter().map(|(_, input)| input.number));
+    let by_name = may_follow_names && is_whole(inputs.iter().map(|(_, input)| input.number));
     for (stated, input) in inputs.iter().filter(|(stated, input)| *stated != input.number) {
         let expected = match (by_header, by_name) {
             (true, _) => {
@@ -214,7 +222,7 @@ pub(super) fn number(inputs: Vec<SegmentInput>, notes: &Notebook) -> Numbered {
     let last = segments.last().map_or(0, |last| last.number);
     let missing =
         (1..=last).filter(|number| segments.iter().all(|own| own.number != *number)).collect();
-    Numbered { segments, missing }
+    Numbered { segments, missing, is_by_name: by_name && !by_header }
 }
 
 /// The number in the header of a file; none is 0.

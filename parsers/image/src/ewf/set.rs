@@ -55,7 +55,7 @@ impl EwfSet {
         for text in &siblings.notes {
             notes.add(about_set("files", text.clone(), "one file for each segment"));
         }
-        Self::assemble(inputs, notes, path, |number| siblings.name_of(number))
+        Self::assemble(&inputs, notes, path, true, &|number| siblings.name_of(number))
     }
 
     /// Opens a set from bytes that may be no files.
@@ -77,16 +77,18 @@ impl EwfSet {
         if own.is_empty() {
             return Err(EwfError::NotEwf { path });
         }
-        Self::assemble(own, Arc::default(), &path, |number| format!("segment {number}"))
+        Self::assemble(&own, Arc::default(), &path, true, &|number| format!("segment {number}"))
     }
 
     fn assemble(
-        inputs: Vec<SegmentInput>,
+        inputs: &[SegmentInput],
         notes: Arc<Notebook>,
         path: &Path,
-        name_of: impl Fn(u32) -> String,
+        may_follow_names: bool,
+        name_of: &dyn Fn(u32) -> String,
     ) -> Result<Self, EwfError> {
-        let Numbered { segments, missing } = segments::number(inputs, &notes);
+        let Numbered { segments, missing, is_by_name } =
+            segments::number(inputs.to_vec(), may_follow_names, &notes);
         let damaged = |what: String| EwfError::Damaged { path: path.to_owned(), what };
         let chains: Vec<Chain> = segments
             .iter()
@@ -97,12 +99,7 @@ impl EwfSet {
             return Err(EwfError::Unsupported { path: path.to_owned(), what: what.to_owned() });
         }
         let metadata = Metadata::read(&segments, &chains, &notes);
-        let candidates = metadata.geometries();
-        let geometry = candidates
-            .iter()
-            .find(|one| one.sums)
-            .or_else(|| candidates.iter().find(|one| is_consistent(one)))
-            .cloned()
+        let geometry = best_geometry(metadata.geometries())
             .ok_or_else(|| damaged("no segment says how large the medium is".to_owned()))?;
         let (chunk_bytes, media_bytes) = sizes(&geometry).map_err(damaged)?;
         let mut items = Vec::new();
@@ -113,20 +110,16 @@ impl EwfSet {
         if !geometry.sums && counted(&items) != Some(chunks) {
             return Err(damaged("every statement of the size of the medium is damaged".to_owned()));
         }
+        if is_by_name && counted(&items) != Some(chunks) {
+            return Self::assemble(inputs, notes, path, false, name_of);
+        }
         let layout = layout::place(items, chunks, end == ChainEnd::Done, &notes);
         let Layout { groups, holes } = layout;
-        let mut all: Vec<(Extent, Hole)> = holes
+        let holes = holes
             .iter()
-            .map(|(range, hole)| (media_extent(range, chunk_bytes, media_bytes), *hole))
-            .collect();
-        all.extend(metadata.errors.iter().filter_map(|(first, count)| {
-            let unit = u64::from(geometry.sector_bytes);
-            let extent = Extent::new(first.saturating_mul(unit), count.saturating_mul(unit));
-            Some((extent.intersection(Extent::new(0, media_bytes))?, Hole::Unreadable))
-        }));
-        all.sort_by_key(|(extent, _)| *extent);
-        let mut merged = Holes::default();
-        all.into_iter().for_each(|(extent, hole)| merged.push(extent, hole));
+            .map(|(range, hole)| (media_extent(range, chunk_bytes, media_bytes), *hole));
+        let unreadable = unreadable(&metadata, &geometry, media_bytes);
+        let holes = in_order(holes.chain(unreadable).collect());
         Ok(Self {
             missing: missing.into_iter().map(name_of).collect(),
             is_end_missing: end != ChainEnd::Done,
@@ -135,7 +128,7 @@ impl EwfSet {
             media_bytes,
             chunk_bytes,
             groups,
-            holes: merged,
+            holes,
             metadata,
             tables: TableCache::default(),
             engines: Engines::default(),
@@ -332,6 +325,33 @@ pub(super) fn about_set(
 pub(super) fn small_payload(segment: &Segment, section: &Section) -> Option<Vec<u8>> {
     let payload = section.payload();
     (payload.len() <= SMALL_LIMIT).then(|| segment.source.read(payload).ok()).flatten()
+}
+
+/// The first statement with a right checksum, else one that does not contradict itself.
+fn best_geometry(candidates: &[Geometry]) -> Option<Geometry> {
+    let right = candidates.iter().find(|one| one.sums);
+    right.or_else(|| candidates.iter().find(|one| is_consistent(one))).cloned()
+}
+
+/// The ranges of the error list inside the medium, in bytes.
+fn unreadable(
+    metadata: &Metadata,
+    geometry: &Geometry,
+    media_bytes: u64,
+) -> impl Iterator<Item = (Extent, Hole)> {
+    let unit = u64::from(geometry.sector_bytes);
+    metadata.errors.iter().filter_map(move |(first, count)| {
+        let extent = Extent::new(first.saturating_mul(unit), count.saturating_mul(unit));
+        Some((extent.intersection(Extent::new(0, media_bytes))?, Hole::Unreadable))
+    })
+}
+
+/// Holes in ascending order; where two overlap, the one that begins first is named.
+pub(super) fn in_order(mut holes: Vec<(Extent, Hole)>) -> Holes {
+    holes.sort_by_key(|(extent, _)| *extent);
+    let mut merged = Holes::default();
+    holes.into_iter().for_each(|(extent, hole)| merged.push(extent, hole));
+    merged
 }
 
 fn is_consistent(geometry: &Geometry) -> bool {

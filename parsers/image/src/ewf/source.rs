@@ -7,11 +7,11 @@ use std::{
 
 use daleel_core::{Extent, Hole, ReadError, Source};
 
-use super::{chunk::ChunkError, set::EwfSet};
-use crate::{
-    files::beyond_end,
-    holes::{Holes, between},
+use super::{
+    chunk::ChunkError,
+    set::{EwfSet, in_order},
 };
+use crate::{device::plausible_sector_bytes, files::beyond_end, holes::between};
 
 /// Bytes of chunks kept for reads of less than a chunk.
 const CACHE_BYTES: usize = 8 << 20;
@@ -117,10 +117,7 @@ impl EwfSource {
             Some((self.set.chunk_extent(*index).intersection(within)?, *hole))
         });
         all.extend(found);
-        all.sort_by_key(|(extent, _)| *extent);
-        let mut merged = Holes::default();
-        all.into_iter().for_each(|(extent, hole)| merged.push(extent, hole));
-        merged.into_vec()
+        in_order(all).into_vec()
     }
 }
 
@@ -129,8 +126,10 @@ impl Source for EwfSource {
         self.set.media_bytes()
     }
 
+    /// As stated, where disks have such sectors; else 512.
     fn sector_bytes(&self) -> u32 {
-        self.set.sector_bytes()
+        let stated = self.set.sector_bytes();
+        if plausible_sector_bytes(stated) { stated } else { 512 }
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {

@@ -22,6 +22,8 @@ use super::{
 pub(super) const ENTRIES_LIMIT: u32 = 1 << 22;
 /// Bit of an entry that says that its chunk is a zlib stream.
 const PACKED: u32 = 1 << 31;
+/// Most damaged chunks that a walk goes on behind, in one group.
+const FAILURES_LIMIT: usize = 1024;
 /// Bytes of the tables that are held.
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -246,9 +248,11 @@ pub(super) fn load(
     let count = copies.first().map_or(0, |copy| copy.header.entries);
     let count = usize::try_from(count).unwrap_or(0);
     let mut chunks = Vec::new();
+    let mut failures = 0usize;
     let mut at = agreed(0).unwrap_or(walk.data.offset());
-    while chunks.len() < count {
+    while chunks.len() < count && failures <= FAILURES_LIMIT {
         let found = walk.chunk_at(file, at);
+        failures = failures.saturating_add(usize::from(found.is_none()));
         chunks.push(found);
         let next = found.map(|chunk| chunk.at.saturating_add(chunk.length.into()));
         match next.or_else(|| agreed(chunks.len()).filter(|next| *next > at)) {
@@ -296,9 +300,17 @@ impl Walk {
         let left = self.data.end().checked_sub(at).filter(|_| at >= self.data.offset())?;
         let stored = self.chunk_bytes.checked_add(4)?;
         let most = packed_limit(self.chunk_bytes).max(stored) as u64;
-        let bytes = file.read(Extent::new(at, left.min(most))).ok()?;
+        // A chunk of zeros takes few bytes; all that a chunk may take is read when those do not do.
+        let few = (self.chunk_bytes >> 6).saturating_add(1024) as u64;
+        let mut bytes = file.read(Extent::new(at, left.min(few))).ok()?;
         let mut out = vec![0; self.chunk_bytes];
-        if let Ok(inflated) = inflate(&mut Decompress::new(true), &bytes, &mut out) {
+        let mut engine = Decompress::new(true);
+        let mut inflated = inflate(&mut engine, &bytes, &mut out);
+        if inflated.is_err() && left > few {
+            bytes = file.read(Extent::new(at, left.min(most))).ok()?;
+            inflated = inflate(&mut engine, &bytes, &mut out);
+        }
+        if let Ok(inflated) = inflated {
             let is_last = inflated.consumed as u64 == left && self.tail_bytes > 0;
             if inflated.produced == self.chunk_bytes
                 || (is_last && inflated.produced == self.tail_bytes)

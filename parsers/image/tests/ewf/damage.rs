@@ -112,12 +112,16 @@ fn a_flipped_bit_anywhere_gives_no_wrong_byte() {
     let mut total = 0;
     for (number, file) in files.iter().enumerate() {
         for at in 0..file.len() {
-            for bit in [0, 3, 7] {
+            for bit in 0..8 {
                 let mut own = files.clone();
                 own[number][at] ^= 1 << bit;
                 let what = format!("segment {number}, byte {at}, bit {bit}");
                 total += 1;
-                let Ok(set) = open_files(&present(&own)) else { panic!("{what}: not opened") };
+                let Ok(set) = open_files(&present(&own)) else {
+                    // That value is the mark of the variant with Zstandard, which is refused.
+                    assert_eq!(own[number][8], 0x21, "{what}: not opened");
+                    continue;
+                };
                 let read = check_chunks(&set, &media, &what);
                 assert_eq!(set.media_bytes(), media.len() as u64, "{what}");
                 let is_noted = !set.findings().0.is_empty();
@@ -128,7 +132,7 @@ fn a_flipped_bit_anywhere_gives_no_wrong_byte() {
     }
     // Damage outside of the chunks costs nothing, since everything else is there twice or can be found anew.
     let chunks: usize = files.iter().map(|file| chunk_bytes(file)).sum();
-    assert!(whole >= total - chunks as u64 * 3, "{whole} of {total}, {chunks} bytes of chunks");
+    assert!(whole >= total - chunks as u64 * 8, "{whole} of {total}, {chunks} bytes of chunks");
 }
 
 fn chunk_bytes(file: &[u8]) -> usize {

@@ -125,6 +125,18 @@ fn numbers_in_the_files_settle_the_order() {
     fs::remove_file(own.path("case.E03")).unwrap();
     let set = EwfSet::open(&own.path("case.E01")).unwrap();
     assert_eq!(check_chunks(&set, &own.media, "left out"), 2);
+    // A later segment under the name of a lost one makes the names whole; the tables say that they are not.
+    let own = Folder::new(4, numbered);
+    fs::rename(own.path("case.E04"), own.path("case.E03")).unwrap();
+    let set = EwfSet::open(&own.path("case.E01")).unwrap();
+    assert_eq!(check_chunks(&set, &own.media, "another name"), 2);
+    // A damaged number in a set that is whole by its names and its tables.
+    let own = Folder::new(4, numbered);
+    let mut file = fs::read(own.path("case.E02")).unwrap();
+    file[9] = 9;
+    fs::write(own.path("case.E02"), file).unwrap();
+    let set = EwfSet::open(&own.path("case.E01")).unwrap();
+    assert_eq!((check_chunks(&set, &own.media, "damaged number"), set.findings().0.len()), (4, 1));
 }
 
 /// A second set of the same medium's size: its segment is told.

@@ -109,7 +109,7 @@ fn group(file: &mut Vec<u8>, plan: &Plan, chunks: &[&[u8]], first: usize) {
     let start = file.len();
     let (mut data, mut entries) = (Vec::new(), Vec::new());
     for (number, chunk) in chunks.iter().enumerate() {
-        let packed = plan.packed_every > 0 && (first + number) % plan.packed_every == 0;
+        let packed = plan.packed_every > 0 && (first + number).is_multiple_of(plan.packed_every);
         let base = if plan.has_base { 0 } else { start };
         let offset = u32::try_from(base + 76 + data.len()).unwrap();
         entries.extend((offset | u32::from(packed) << 31).to_le_bytes());

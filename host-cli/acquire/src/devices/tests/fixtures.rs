@@ -179,3 +179,19 @@ impl Tree {
         self.files(&folder, &[&format!("partition={index}"), &dev, &start, &size, "ro=0"]);
     }
 }
+
+/// A mounted file system.
+pub(super) struct Mounted(PathBuf);
+
+impl Mounted {
+    pub(super) fn new(node: &str, point: &Path) -> Option<Self> {
+        run("mount", &["-o", "ro", node, point.to_str().unwrap()])?;
+        Some(Self(point.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = run("umount", &[self.0.to_str().unwrap()]);
+    }
+}

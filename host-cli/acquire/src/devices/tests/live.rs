@@ -6,6 +6,7 @@ use super::fixtures::{Loop, Nbd, pattern, skipped};
 use crate::{
     devices::{
         SourceMedium,
+        identity::Asked,
         medium::Sample,
         open,
         presence::{DevicePresence, number_of},
@@ -114,9 +115,14 @@ fn a_loop_device_is_claimed_and_read() {
     let size = 3 * MIB + 512;
     let path = file_of(folder.path(), size);
     let Some(device) = Loop::of(&path, &[]) else { return skipped("no loop devices") };
-    let opened = open(&device.node).unwrap();
+    let mut opened = open(&device.node).unwrap();
     let disk = opened.identity.disk.clone().unwrap();
     assert_eq!(opened.identity.kind, SourceKind::Disk);
+    assert_eq!(opened.medium.disk().as_ref(), Some(&disk));
+    opened.guard.as_mut().unwrap().renew(&disk).unwrap();
+    assert!(opened.guard.as_ref().unwrap().is_claimed());
+    assert!(opened.hazards().is_empty(), "{:?}", opened.hazards());
+    assert!(matches!(opened.ask(true).unwrap().smart, Asked::NotAsked { .. }));
     assert_eq!((opened.medium.len(), opened.medium.sector_bytes()), (size as u64, 512));
     assert!(opened.medium.is_direct());
     let backing = disk.loop_file.unwrap().backing_file;
@@ -245,4 +251,59 @@ fn samples_go_around_what_is_bad() {
     let samples = bare(&device.node).samples().unwrap();
     let places: Vec<_> = samples.iter().map(|sample| (sample.offset, sample.len)).collect();
     assert_eq!(places, [(4096, 4096), (3 * MIB as u64, MIB as u64)]);
+}
+
+/// A partition is a source of its own; the guard covers the whole disk.
+#[test]
+fn a_partition_of_a_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file_of(folder.path(), 4 * MIB);
+    let mut table = [0_u8; 512];
+    table[446..462].copy_from_slice(&[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 16, 0, 0]);
+    table[510..].copy_from_slice(&[0x55, 0xAA]);
+    let mut bytes = pattern(4 * MIB);
+    bytes[..512].copy_from_slice(&table);
+    fs::write(&path, &bytes).unwrap();
+    let Some(device) = Loop::of(&path, &["--partscan"]) else { return skipped("no loop devices") };
+    let node = std::path::PathBuf::from(format!("{}p1", device.node.display()));
+    if !node.exists() {
+        return skipped("loop devices have no partitions here");
+    }
+    let opened = open(&node).unwrap();
+    assert_eq!(opened.identity.kind, SourceKind::Partition);
+    assert_eq!((opened.identity.size, opened.medium.len()), (2 * MIB as u64, 2 * MIB as u64));
+    let names: Vec<_> = opened.identity.read_only.iter().map(|state| &state.name).collect();
+    assert_eq!(names, [&device.name(), &format!("{}p1", device.name())]);
+    assert!(opened.guard.as_ref().unwrap().is_read_only());
+    let mut buffer = Buffer::new(2 * MIB);
+    opened.medium.read_at(0, &mut buffer).unwrap();
+    assert_eq!(*buffer, bytes[MIB..3 * MIB]);
+    opened.medium.reconnect(&opened.medium.samples().unwrap()).unwrap();
+    assert!(matches!(open(&device.node), Err(OpenError::Refused(_))), "the disk is claimed");
+}
+
+/// a disk with a mounted file system is refused, and while one is read nobody can mount it.
+#[test]
+fn mounted_is_refused_and_claimed_cannot_be_mounted() {
+    use super::fixtures::{Mounted, run};
+    let folder = tempfile::tempdir().unwrap();
+    let path = file_of(folder.path(), 4 * MIB);
+    let Some(device) = Loop::of(&path, &[]) else { return skipped("no loop devices") };
+    let node = device.node.to_str().unwrap();
+    if run("mkfs.ext2", &["-q", "-F", node]).is_none() {
+        return skipped("no mkfs.ext2");
+    }
+    let point = tempfile::tempdir().unwrap();
+    let Some(mounted) = Mounted::new(node, point.path()) else { return skipped("mounts are not allowed") };
+    match open(&device.node) {
+        Err(OpenError::Refused(refused)) => {
+            let text = refused.to_string();
+            assert!(text.contains("is mounted read-only at"), "{text}");
+        }
+        _ => panic!("opened although it is mounted"),
+    }
+    drop(mounted);
+    let opened = open(&device.node).unwrap();
+    assert!(Mounted::new(node, point.path()).is_none(), "mounted although it is claimed");
+    drop(opened);
 }

@@ -3,3 +3,4 @@
 mod drive;
 mod fixtures;
 mod live;
+mod tree;
