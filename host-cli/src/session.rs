@@ -44,11 +44,11 @@ impl Session {
     /// # Errors
     /// When the source or its map cannot be opened.
     pub fn open(args: &SourceArgs) -> Result<Self> {
-        let beside = map_beside(args);
-        let map = args.map.as_deref().or(beside.as_deref());
-        let mut opened =
-            daleel_image::open(&args.source, map).context("the source cannot be opened")?;
-        if let Some(beside) = &beside {
+        let open =
+            |map| daleel_image::open(&args.source, map).context("the source cannot be opened");
+        let mut opened = open(args.map.as_deref())?;
+        if let Some(beside) = map_beside(args, opened.size) {
+            opened = open(Some(&beside))?;
             let text = format!(
                 "{} lies beside the image and covers it: it is used (--no-map to leave it)",
                 beside.display()
@@ -106,14 +106,17 @@ impl Session {
     }
 }
 
-/// The map beside an image, if no other is asked for and it covers just this image.
-fn map_beside(args: &SourceArgs) -> Option<PathBuf> {
+/// Largest sector: a container counts whole ones, so a medium may end that much before its image does.
+const SECTOR_MAX: u64 = 4096;
+
+/// The map beside an image of `size` bytes, if no other is asked for and it covers just this image.
+fn map_beside(args: &SourceArgs, size: u64) -> Option<PathBuf> {
     if args.map.is_some() || args.no_map {
         return None;
     }
     let path = daleel_image::map_beside(&args.source)?;
-    let covers = RescueMap::read(&path).ok()?.len() == fs::metadata(&args.source).ok()?.len();
-    covers.then_some(path)
+    let length = RescueMap::read(&path).ok()?.len();
+    (length <= size && size.saturating_sub(length) < SECTOR_MAX).then_some(path)
 }
 
 /// Notices when a source changes or goes away while it is read.

@@ -59,7 +59,7 @@ fn a_recorder_disk_is_named_and_warned_of() {
         "RECORDER",
         "possible",
         "recorder: ",
-        "(family dahua, score ",
+        "(family dahua-disk, score ",
         &format!("warning: the system lets programs write to {name}"),
         "HPA, DCO, AMAX, security, SMART: not asked: a loop device is a file",
     ] {

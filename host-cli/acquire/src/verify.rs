@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     digest::{
         Algorithm, WholeHash,
-        blocks::{BLOCK_BYTES, BlockDigest},
+        blocks::{BlockDigest, ListReader},
         hex,
     },
     ewf::chunk::Batch,
@@ -35,7 +35,7 @@ pub struct Check<'a> {
     /// Bytes of the medium: what the image states, without the padding of a container.
     pub media_bytes: u64,
     /// The block list to compare with.
-    pub list: Option<&'a [BlockDigest]>,
+    pub list: Option<ListReader>,
     /// Whole-medium digests to make.
     pub hashes: Vec<Algorithm>,
     /// Make the digests of the files, too.
@@ -55,6 +55,8 @@ pub struct Found {
     pub padded: Vec<(Algorithm, Vec<u8>)>,
     /// Blocks that were read.
     pub blocks: u64,
+    /// Files of the block list that are not those that `groups.sha256` names.
+    pub changed_groups: Vec<String>,
     /// Blocks that are not those of the list; the first ones.
     pub differing: Vec<u64>,
     /// How many in all.
@@ -70,10 +72,10 @@ impl Check<'_> {
     ///
     /// # Errors
     /// When it was stopped, or a file cannot be read at all.
-    pub fn run(&self) -> Result<Found, PassError> {
+    pub fn run(self) -> Result<Found, PassError> {
+        let image = self.image;
         thread::scope(|scope| {
-            let files =
-                self.files.then(|| scope.spawn(|| hash_files(self.image.paths(), self.shared)));
+            let files = self.files.then(|| scope.spawn(|| hash_files(image.paths(), self.shared)));
             let blocks =
                 Comparer { list: self.list, blocks: 0, differing: Vec::new(), differing_count: 0 };
             let pass = Pass {
@@ -98,6 +100,11 @@ impl Check<'_> {
                 digests: ended(&done.hashes, 0),
                 padded: ended(&done.hashes, padding),
                 blocks: done.blocks.blocks,
+                changed_groups: done
+                    .blocks
+                    .list
+                    .map(|list| list.changed().to_vec())
+                    .unwrap_or_default(),
                 differing: done.blocks.differing,
                 differing_count: done.blocks.differing_count,
                 damage: self.image.damage(),
@@ -119,20 +126,20 @@ pub fn ended(hashes: &[WholeHash], padding: u64) -> Vec<(Algorithm, Vec<u8>)> {
 }
 
 /// Compares blocks with a list as they come.
-struct Comparer<'a> {
-    list: Option<&'a [BlockDigest]>,
+struct Comparer {
+    list: Option<ListReader>,
     blocks: u64,
     differing: Vec<u64>,
     differing_count: u64,
 }
 
-impl BlockSink for Comparer<'_> {
+impl BlockSink for Comparer {
     fn push(&mut self, digest: &BlockDigest) -> io::Result<()> {
         let number = self.blocks;
         self.blocks = self.blocks.saturating_add(1);
-        let Some(list) = self.list else { return Ok(()) };
-        let expected = usize::try_from(number).ok().and_then(|index| list.get(index));
-        if expected != Some(digest) {
+        let Some(list) = &mut self.list else { return Ok(()) };
+        let expected = list.digest(number).map_err(io::Error::other)?;
+        if expected.as_ref() != Some(digest) {
             self.differing_count = self.differing_count.saturating_add(1);
             if self.differing.len() < DIFFERING_MAX {
                 self.differing.push(number);
@@ -198,17 +205,4 @@ fn hash_file(path: &Path, buffer: &mut [u8], shared: &Shared) -> Result<(u64, St
             Err(error) => return Err(in_path(error)),
         }
     }
-}
-
-/// The standard command that checks one block of a raw image against the list.
-pub fn block_command(image: &Path, block: u64, media_bytes: u64) -> String {
-    let group = block.checked_div(crate::digest::blocks::GROUP_BLOCKS).unwrap_or(0);
-    let name = crate::digest::blocks::block_name(block);
-    // The last block may be short, and dd stops at the end by itself.
-    debug_assert!(block.saturating_mul(BLOCK_BYTES) < media_bytes.max(1));
-    format!(
-        "dd if={} bs=1M skip={block} count=1 of={name} && grep {name} {} | sha256sum -c",
-        image.display(),
-        crate::digest::blocks::group_name(group),
-    )
 }

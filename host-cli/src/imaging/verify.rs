@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use daleel_acquire::{
     digest::{
         Algorithm,
-        blocks::{self, BLOCK_BYTES, BlockList, block_name, group_name},
+        blocks::{self, BLOCK_BYTES, ListReader, block_name, group_name},
         hex,
     },
     job::MAP_FILE,
@@ -144,7 +144,8 @@ struct Subject {
     stored: StoredImage,
     record: Option<ImageJson>,
     record_digest: Option<String>,
-    list: Option<BlockList>,
+    /// Blocks of the list beside it and the digest of `groups.sha256`.
+    list: Option<(u64, String)>,
     media_bytes: u64,
     notes: Vec<String>,
 }
@@ -157,7 +158,7 @@ pub fn run(wanted: &Wanted) -> Result<Report> {
     let subject = Subject::open(&wanted.image)?;
     let found = read(&subject, wanted)?;
     let mut claims = Vec::new();
-    subject.claim_lists(&mut claims);
+    subject.claim_lists(&found, &mut claims);
     subject.claim_blocks(&found, &mut claims);
     subject.claim_digests(&found, wanted, &mut claims);
     subject.claim_files(&found, wanted.quick, &mut claims);
@@ -205,7 +206,10 @@ fn read(subject: &Subject, wanted: &Wanted) -> Result<Found> {
     let check = Check {
         image: &subject.stored,
         media_bytes: subject.media_bytes,
-        list: subject.list.as_ref().map(|list| list.blocks.as_slice()),
+        list: match subject.list {
+            Some(_) => Some(open_list(&subject.folder, subject.media_bytes)?),
+            None => None,
+        },
         hashes: if wanted.quick { Vec::new() } else { subject.algorithms(wanted) },
         files: !wanted.quick && subject.record.is_some(),
         workers: wanted.threads.unwrap_or(cores),
@@ -213,7 +217,7 @@ fn read(subject: &Subject, wanted: &Wanted) -> Result<Found> {
     };
     let mut progress = Progress::new(wanted.progress, "verify", subject.media_bytes);
     let found = thread::scope(|scope| {
-        let running = scope.spawn(|| check.run());
+        let running = scope.spawn(move || check.run());
         while !running.is_finished() {
             if interrupt::arrived() {
                 shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -256,9 +260,8 @@ impl Subject {
         let stated = record.as_ref().map(|record| record.medium.bytes);
         let media_bytes = stated.unwrap_or_else(|| stored.bytes());
         let list = if folder.join(blocks::GROUPS_FILE).exists() {
-            let list = blocks::read(&folder, media_bytes)
-                .map_err(|error| Failure::new(Exit::Verification, error.to_string()))?;
-            Some(list)
+            let list = open_list(&folder, media_bytes)?;
+            Some((list.blocks(), hex(list.root())))
         } else {
             notes.push(
                 "there is no block list beside the image: which megabyte differs cannot be said"
@@ -297,16 +300,17 @@ impl Subject {
     }
 
     /// The list itself: its groups' files, and its digest in the record.
-    fn claim_lists(&self, claims: &mut Vec<ClaimJson>) {
-        let Some(list) = &self.list else { return };
+    fn claim_lists(&self, found: &Found, claims: &mut Vec<ClaimJson>) {
+        let Some((_, root)) = &self.list else { return };
+        let changed = &found.changed_groups;
         claims.push(ClaimJson {
             claim: "the files of the block list are those that groups.sha256 names".to_owned(),
-            ok: list.changed.is_empty(),
+            ok: changed.is_empty(),
             expected: "all as they were written".to_owned(),
-            found: if list.changed.is_empty() {
+            found: if changed.is_empty() {
                 "all as they were written".to_owned()
             } else {
-                format!("changed: {}", list.changed.join(", "))
+                format!("changed: {}", changed.join(", "))
             },
             command: Some("sha256sum -c --quiet groups.sha256".to_owned()),
         });
@@ -314,21 +318,21 @@ impl Subject {
             claims.push(equal(
                 "groups.sha256 is the one that image.json names",
                 &record.blocks.groups_sha256,
-                &hex(&list.root),
+                root,
                 Some("sha256sum groups.sha256".to_owned()),
             ));
         }
     }
 
     fn claim_blocks(&self, found: &Found, claims: &mut Vec<ClaimJson>) {
-        let Some(list) = &self.list else { return };
+        let Some((listed, _)) = &self.list else { return };
         let first = found.differing.first().copied();
         let of = first.unwrap_or(0);
         let source = self.raw_command();
         claims.push(ClaimJson {
             claim: "every megabyte has the digest that the block list has".to_owned(),
             ok: found.differing_count == 0,
-            expected: format!("{} blocks", list.blocks.len()),
+            expected: format!("{listed} blocks"),
             found: match first {
                 None => format!("{} blocks as listed", found.blocks),
                 Some(block) => format!(
@@ -338,7 +342,7 @@ impl Subject {
                     block_name(block)
                 ),
             },
-            command: (!list.blocks.is_empty()).then(|| {
+            command: (*listed > 0).then(|| {
                 let name = block_name(of);
                 let group = group_name(of.checked_div(blocks::GROUP_BLOCKS).unwrap_or(0));
                 format!("{source} | dd bs=1M iflag=fullblock skip={of} count=1 of={name} && grep {name} {group} | sha256sum -c")
@@ -442,6 +446,11 @@ impl Subject {
         let claim = format!("{} is the file that image.json names", file.name);
         Some(equal(&claim, expected, &found, Some(format!("sha256sum {}", file.name))))
     }
+}
+
+fn open_list(folder: &Path, media_bytes: u64) -> Result<ListReader, Failure> {
+    ListReader::open(folder, media_bytes)
+        .map_err(|error| Failure::new(Exit::Verification, error.to_string()))
 }
 
 fn equal(claim: &str, expected: &str, found: &str, command: Option<String>) -> ClaimJson {

@@ -330,7 +330,11 @@ fn print_connection(out: &mut impl Write, disk: &Disk) -> Result<()> {
     }
     if let Some(file) = &disk.loop_file {
         let cache = if file.direct_io { "" } else { ", through the page cache" };
-        writeln!(out, "  shows {} from {} on{cache}", printable(&file.backing_file), file.offset)?;
+        let from = match file.offset {
+            0 => String::new(),
+            offset => format!(" from {offset} on"),
+        };
+        writeln!(out, "  shows {}{from}{cache}", printable(&file.backing_file))?;
     }
     if let Some(assembly) = &disk.assembly {
         writeln!(out, "  made of {}", assembly.parts.join(", "))?;

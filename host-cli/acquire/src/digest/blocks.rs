@@ -303,39 +303,79 @@ pub enum ListError {
     },
 }
 
-/// A list that was read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockList {
-    /// SHA-256 of each block.
-    pub blocks: Vec<BlockDigest>,
-    /// Files of groups whose digest is not the one that `groups.sha256` has.
-    pub changed: Vec<String>,
-    /// SHA-256 of `groups.sha256`.
-    pub root: BlockDigest,
+/// A list that is read back in the order of the medium, a group at a time: a list of 16 TB has half a gigabyte of digests.
+#[derive(Debug)]
+pub struct ListReader {
+    folder: PathBuf,
+    /// Blocks of the medium.
+    count: u64,
+    /// Digests of the groups' files, by `groups.sha256`.
+    groups: Vec<BlockDigest>,
+    root: BlockDigest,
+    /// The group in hand.
+    loaded: Option<(u64, Vec<BlockDigest>)>,
+    changed: Vec<String>,
 }
 
-/// Reads the list of a medium of `media_bytes`. A group's file that does not fit its line in `groups.sha256` is named and its
-/// digests are given as they are.
-///
-/// # Errors
-/// When a file is missing or has other lines than the medium has blocks.
-pub fn read(folder: &Path, media_bytes: u64) -> Result<BlockList, ListError> {
-    let count = block_count(media_bytes);
-    let groups_path = folder.join(GROUPS_FILE);
-    let groups = read_lines(&groups_path, count.div_ceil(GROUP_BLOCKS), group_name)?;
-    let io_error = |path: &Path, error| ListError::Io { path: path.to_owned(), error };
-    let root = file_digest(&groups_path).map_err(|error| io_error(&groups_path, error))?;
-    let mut list = BlockList { blocks: Vec::new(), changed: Vec::new(), root };
-    for (group, digest) in (0_u64..).zip(groups) {
-        let path = folder.join(group_name(group));
-        let first = group.saturating_mul(GROUP_BLOCKS);
-        let here = count.saturating_sub(first).min(GROUP_BLOCKS);
-        list.blocks.extend(read_lines(&path, here, |at| block_name(first.saturating_add(at)))?);
-        if file_digest(&path).map_err(|error| io_error(&path, error))? != digest {
-            list.changed.push(group_name(group));
-        }
+impl ListReader {
+    /// Opens the list of a medium of `media_bytes`.
+    ///
+    /// # Errors
+    /// When `groups.sha256` is missing or has other lines than the medium has groups.
+    pub fn open(folder: &Path, media_bytes: u64) -> Result<Self, ListError> {
+        let count = block_count(media_bytes);
+        let path = folder.join(GROUPS_FILE);
+        let groups = read_lines(&path, count.div_ceil(GROUP_BLOCKS), group_name)?;
+        let root = file_digest(&path).map_err(|error| ListError::Io { path, error })?;
+        let folder = folder.to_owned();
+        Ok(Self { folder, count, groups, root, loaded: None, changed: Vec::new() })
     }
-    Ok(list)
+
+    /// Blocks that it lists.
+    pub const fn blocks(&self) -> u64 {
+        self.count
+    }
+
+    /// SHA-256 of `groups.sha256`.
+    pub const fn root(&self) -> &BlockDigest {
+        &self.root
+    }
+
+    /// Files of groups, of those that were read so far, whose digest is not the one that `groups.sha256` has. Their digests are given as
+    /// they are.
+    pub fn changed(&self) -> &[String] {
+        &self.changed
+    }
+
+    /// The digest of a block.
+    ///
+    /// # Errors
+    /// When its group's file is missing or has other lines than there are blocks.
+    pub fn digest(&mut self, block: u64) -> Result<Option<BlockDigest>, ListError> {
+        if block >= self.count {
+            return Ok(None);
+        }
+        let group = block.checked_div(GROUP_BLOCKS).unwrap_or(0);
+        if self.loaded.as_ref().is_none_or(|(loaded, _)| *loaded != group) {
+            self.load(group)?;
+        }
+        let index = usize::try_from(block.checked_rem(GROUP_BLOCKS).unwrap_or(0)).unwrap_or(0);
+        Ok(self.loaded.as_ref().and_then(|(_, digests)| digests.get(index)).copied())
+    }
+
+    fn load(&mut self, group: u64) -> Result<(), ListError> {
+        let path = self.folder.join(group_name(group));
+        let first = group.saturating_mul(GROUP_BLOCKS);
+        let here = self.count.saturating_sub(first).min(GROUP_BLOCKS);
+        let digests = read_lines(&path, here, |at| block_name(first.saturating_add(at)))?;
+        let found = file_digest(&path).map_err(|error| ListError::Io { path, error })?;
+        let expected = usize::try_from(group).ok().and_then(|index| self.groups.get(index));
+        if expected != Some(&found) {
+            self.changed.push(group_name(group));
+        }
+        self.loaded = Some((group, digests));
+        Ok(())
+    }
 }
 
 /// All lines of a list; there have to be `count`, with these names.
@@ -389,10 +429,13 @@ mod tests {
         for count in [0, 1, 1023, 1024, 1025, 2049] {
             let folder = tempfile::tempdir().unwrap();
             let root = write(folder.path(), count);
-            let list = read(folder.path(), count * BLOCK_BYTES).unwrap();
-            assert_eq!(list.root, root);
-            assert!(list.changed.is_empty());
-            assert_eq!(list.blocks, (0..count).map(digest).collect::<Vec<_>>());
+            let mut list = ListReader::open(folder.path(), count * BLOCK_BYTES).unwrap();
+            assert_eq!((list.root(), list.blocks()), (&root, count));
+            for block in 0..count {
+                assert_eq!(list.digest(block).unwrap(), Some(digest(block)));
+            }
+            assert_eq!(list.digest(count).unwrap(), None);
+            assert!(list.changed().is_empty());
         }
     }
 
@@ -452,15 +495,18 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes[0] = if bytes[0] == b'0' { b'1' } else { b'0' };
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(
-            read(folder.path(), 1030 * BLOCK_BYTES).unwrap().changed,
-            ["blocks/000001.sha256"]
-        );
+        let mut list = ListReader::open(folder.path(), 1030 * BLOCK_BYTES).unwrap();
+        assert!(list.digest(1025).unwrap().is_some());
+        assert_eq!(list.changed(), ["blocks/000001.sha256"]);
         bytes[70] = b'x';
         fs::write(&path, &bytes).unwrap();
-        let error = read(folder.path(), 1030 * BLOCK_BYTES).unwrap_err().to_string();
+        let mut list = ListReader::open(folder.path(), 1030 * BLOCK_BYTES).unwrap();
+        assert!(list.digest(3).unwrap().is_some());
+        let error = list.digest(1025).unwrap_err().to_string();
         assert!(error.contains("line 1: found") && error.contains("block-0001024"), "{error}");
-        assert!(read(folder.path(), 1031 * BLOCK_BYTES).is_err());
-        assert!(read(folder.path(), 1029 * BLOCK_BYTES).is_err());
+        for blocks in [1029, 1031] {
+            let mut list = ListReader::open(folder.path(), blocks * BLOCK_BYTES).unwrap();
+            assert!(list.digest(1024).is_err(), "{blocks}");
+        }
     }
 }

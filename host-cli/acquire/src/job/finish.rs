@@ -15,7 +15,7 @@ use super::{
 use crate::{
     digest::{
         Algorithm,
-        blocks::{self, BLOCK_BYTES, BlockDigest, BlockWriter, file_digest},
+        blocks::{self, BLOCK_BYTES, BlockDigest, BlockWriter, ListReader, file_digest},
         hex,
     },
     journal::{Phase, replace_file, sync_folder},
@@ -161,24 +161,25 @@ impl Job<'_> {
         for image in &closed.images {
             self.enter(Step::ReadBack, self.start.media_bytes, &image.display().to_string())?;
             let folder = image.parent().unwrap_or(Path::new("."));
-            let list = blocks::read(folder, self.start.media_bytes)
+            let list = ListReader::open(folder, self.start.media_bytes)
                 .map_err(|error| JobError::Destination(error.to_string()))?;
             let stored = StoredImage::open(image)
                 .map_err(|error| JobError::Destination(format!("{}: {error}", image.display())))?;
             for path in stored.paths() {
                 forget(path).map_err(at(path))?;
             }
+            let same_root = *list.root() == closed.groups;
             let check = Check {
                 image: &stored,
                 media_bytes: self.start.media_bytes,
-                list: Some(&list.blocks),
+                list: Some(list),
                 hashes: self.start.settings.hashes.clone(),
                 files: true,
                 workers: self.request.workers,
                 shared: &self.watch.shared,
             };
             let found = check.run().map_err(|error| JobError::Destination(error.to_string()))?;
-            let differences = differences(&found, closed, &stored, list.root == closed.groups);
+            let differences = differences(&found, closed, &stored, same_root);
             self.say(&format!(
                 "read back {}: {}",
                 image.display(),
@@ -394,7 +395,7 @@ fn differences(
     same_root: bool,
 ) -> Vec<String> {
     let mut differences = Vec::new();
-    if !same_root {
+    if !same_root || !found.changed_groups.is_empty() {
         differences.push("the block list is not the one that was written".to_owned());
     }
     if found.differing_count > 0 {

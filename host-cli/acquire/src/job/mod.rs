@@ -246,6 +246,13 @@ impl<'a> Job<'a> {
         watch: &'a Watch,
     ) -> Result<(Self, Option<Phase>), JobError> {
         let (journal, start, phase) = Journal::open::<Start>(&request.out)?;
+        if request.also != start.also {
+            let text = match &start.also {
+                Some(also) => format!("the image was begun with --also {}", also.display()),
+                None => "the image was begun without --also".to_owned(),
+            };
+            return Err(JobError::Destination(text));
+        }
         let log = Arc::new(Log::open(&request.out, true).map_err(at(&request.out))?);
         let opened = crate::devices::source::open(&request.source)?;
         let medium = Arc::clone(&opened.medium);
@@ -453,7 +460,7 @@ impl Start {
                     .as_ref()
                     .and_then(|disk| disk.serial.clone())
                     .unwrap_or_default(),
-                software: format!("daleel {}", request.tool.version),
+                software: format!("daleel{}", request.tool.version),
                 os: std::env::consts::OS.to_owned(),
                 compression,
             };

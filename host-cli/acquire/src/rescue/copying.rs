@@ -61,8 +61,26 @@ fn skip_ahead(reader: &mut Reader<'_>, domain: Extent, begins: u64) -> Result<()
     let (cluster, medium) = (reader.pace.cluster(), reader.map().len());
     let from = between(begins, domain.end());
     let later = skip_through(reader, from, Skip::new(cluster, medium, true))?;
+    for stretch in &later {
+        sound_end(reader, *stretch)?;
+    }
     for stretch in later {
         skip_through(reader, stretch, Skip::new(cluster, medium, false))?;
+    }
+    Ok(())
+}
+
+/// A stretch that was left ends somewhere in what is sound again.
+fn sound_end(reader: &mut Reader<'_>, stretch: Extent) -> Result<(), Stop> {
+    while let Some(gap) = reader.map().previous(State::NonTried, stretch.end(), stretch) {
+        halves(reader, gap)?;
+        if reader.map().next(State::NonTried, gap.offset(), gap).is_some() || reader.pass_is_over()
+        {
+            break;
+        }
+        if !is_good(reader, gap.offset()) {
+            break;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,10 @@ use super::settings::Settings;
 /// Failures over which the yield is averaged.
 const YIELD_WEIGHT: u64 = 8;
 /// A failure takes about eighty times as long as a cluster sector by sector (2 s and 25 ms), half of which is gained.
-const ONCE_WORTH: u64 = 40;
+const ONCE_WORTH: u64 = 28;
+
+/// Clusters for which a good run counts in the average at most.
+const RUN_CLUSTERS: u64 = 64;
 
 /// The two sizes, and which is used now.
 #[derive(Clone, Debug)]
@@ -85,14 +88,17 @@ impl Pace {
         let of = u64::from(u16::BITS).saturating_add(2);
         let yielded = self.yielded.max(self.run);
         let elsewhere = yielded.saturating_mul(good.saturating_add(1)).saturating_mul(of);
-        self.failures < YIELD_WEIGHT || elsewhere > self.cluster.saturating_mul(ONCE_WORTH).saturating_mul(failed)
+        self.failures < YIELD_WEIGHT
+            || elsewhere > self.cluster.saturating_mul(ONCE_WORTH).saturating_mul(failed)
     }
 
     /// A read failed.
     pub(super) fn bad(&mut self) {
         self.failures = self.failures.saturating_add(1).min(YIELD_WEIGHT);
         let before = self.yielded.saturating_mul(self.failures.saturating_sub(1));
-        self.yielded = before.saturating_add(self.run).checked_div(self.failures).unwrap_or(0);
+        // One long good run says little about the damage behind it.
+        let run = self.run.min(self.cluster.saturating_mul(RUN_CLUSTERS));
+        self.yielded = before.saturating_add(run).checked_div(self.failures).unwrap_or(0);
         self.run = 0;
         self.is_large = false;
     }

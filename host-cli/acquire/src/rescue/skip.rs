@@ -17,6 +17,8 @@ const MOST: u64 = 1 << 30;
 const CLOSE_CLUSTERS: u64 = 8;
 /// So many of the last [`WINDOW`] failures have to crowd before another place is looked at.
 const CROWD: u32 = 14;
+/// And so many of them with good clusters in between.
+const MIXED: u32 = 4;
 const WINDOW: u32 = u16::BITS;
 /// Failures before the second look; the wait doubles from look to look.
 const LOOK_WAIT: u32 = 8;
@@ -46,6 +48,8 @@ pub(super) struct Skip {
     good: u64,
     /// Which of the last failures were close to the one before, newest in bit 0.
     close: u16,
+    /// Which of them had good clusters before them all the same.
+    mixed: u16,
     /// Bytes passed since the failures began to crowd.
     damage: u64,
     look: Option<Look>,
@@ -69,6 +73,7 @@ impl Skip {
             jump: 0,
             good: 0,
             close: 0,
+            mixed: 0,
             damage: 0,
             look: None,
             distance: 0,
@@ -116,15 +121,17 @@ impl Skip {
         next
     }
 
-    /// True where most failures are close to the one before.
+    /// True where most failures are close to the one before, with good clusters between them: behind failures that follow each other
+    /// directly the jumps grow anyway.
     pub(super) fn is_crowded(&self) -> bool {
-        self.close.count_ones() >= CROWD
+        self.close.count_ones() >= CROWD && self.mixed.count_ones() >= MIXED
     }
 
     /// Takes a failure into account in what is known of the damage here.
     fn note(&mut self, length: u64) {
         let is_close = self.good < self.cluster.saturating_mul(CLOSE_CLUSTERS);
         self.close = self.close.wrapping_shl(1) | u16::from(is_close);
+        self.mixed = self.mixed.wrapping_shl(1) | u16::from(is_close && self.good > 0);
         let passed = [self.good, length, self.jump].into_iter().fold(0, u64::saturating_add);
         self.damage = if is_close { self.damage.saturating_add(passed) } else { passed };
         self.good = 0;

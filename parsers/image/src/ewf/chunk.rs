@@ -165,7 +165,7 @@ fn longer(file: &dyn Source, wanted: Wanted, buf: &mut [u8]) -> Option<Vec<u8>> 
     let mut bytes = vec![0; whole.checked_add(4)?];
     file.read_exact_at(place.at, &mut bytes).ok()?;
     let is_right = u32_at(&bytes, whole) == bytes.get(..whole).map(adler32);
-    bytes.truncate(whole);
+    bytes.resize(whole, 0);
     buf.get_mut(..length)?.copy_from_slice(bytes.get(..length)?);
     is_right.then(|| bytes.split_off(length))
 }

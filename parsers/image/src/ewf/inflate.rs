@@ -77,7 +77,7 @@ pub(super) fn inflate_bounded(packed: &[u8], limit: usize) -> Option<Vec<u8>> {
     loop {
         out.resize(size, 0);
         if let Ok(inflated) = inflate(&mut engine, packed, &mut out) {
-            out.truncate(inflated.produced);
+            out.resize(inflated.produced, 0);
             return Some(out);
         }
         if size >= limit || engine.total_out() < size as u64 {

@@ -30,7 +30,7 @@ pub(super) fn place(mut items: Vec<Item>, chunks: u64, is_ended: bool, notes: &N
     let first_gap = items.iter().position(|item| matches!(item, Item::Unknown(_)));
     let behind = items.split_off(first_gap.unwrap_or(items.len()));
     let mut layout = Layout { groups: Vec::new(), holes: Vec::new() };
-    let mut at = layout.append(0, items, chunks);
+    let mut at = layout.line_up(0, items, chunks);
     if known > chunks {
         let found = format!("tables of {known} chunks");
         notes.add(about_set("tables", found, format!("{chunks}, as the size of the medium says")));
@@ -39,7 +39,7 @@ pub(super) fn place(mut items: Vec<Item>, chunks: u64, is_ended: bool, notes: &N
     if first_gap.is_some() {
         let is_missing = behind.iter().any(|item| matches!(item, Item::Unknown(true)));
         kind = if is_missing || !is_ended { Hole::MissingPiece } else { Hole::Damaged };
-        at = layout.append_behind(at, behind, chunks, (kind, is_ended), notes);
+        at = layout.line_up_behind(at, behind, chunks, (kind, is_ended), notes);
     }
     if at < chunks {
         if first_gap.is_none() {
@@ -56,8 +56,8 @@ pub(super) fn place(mut items: Vec<Item>, chunks: u64, is_ended: bool, notes: &N
 }
 
 impl Layout {
-    /// Appends groups one behind the other from chunk `at` on; gives where the last one ends.
-    fn append(&mut self, mut at: u64, items: Vec<Item>, chunks: u64) -> u64 {
+    /// Places groups one behind the other from chunk `at` on; gives where the last one ends.
+    fn line_up(&mut self, mut at: u64, items: Vec<Item>, chunks: u64) -> u64 {
         for item in items {
             let Item::Known(mut group) = item else { continue };
             group.first = at;
@@ -70,9 +70,9 @@ impl Layout {
         at
     }
 
-    /// Appends what stands behind the first gap: what follows the last gap ends with the medium, what stands between
+    /// Places what stands behind the first gap: what follows the last gap ends with the medium, what stands between
     /// gaps has no known place.
-    fn append_behind(
+    fn line_up_behind(
         &mut self,
         at: u64,
         mut items: Vec<Item>,
@@ -98,6 +98,6 @@ impl Layout {
         if start > at {
             self.holes.push((at..start, kind));
         }
-        self.append(start, tail, chunks)
+        self.line_up(start, tail, chunks)
     }
 }

@@ -64,7 +64,7 @@ impl EwfSource {
         }
         let mut bytes = vec![0; self.set.chunk_bytes()];
         let length = self.set.read_chunk(index, &mut bytes)?;
-        bytes.truncate(length);
+        bytes.resize(length, 0);
         let chunk: Arc<[u8]> = bytes.into();
         self.keep(index, Arc::clone(&chunk));
         Ok(chunk)

@@ -51,7 +51,7 @@ impl TableCopy {
         }
         let entries = bytes.len().checked_sub(4)?;
         let sums = u32_at(&bytes, entries) == bytes.get(..entries).map(adler32);
-        bytes.truncate(entries);
+        bytes.resize(entries, 0);
         Some((bytes, sums))
     }
 }

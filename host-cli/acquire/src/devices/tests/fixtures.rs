@@ -52,6 +52,7 @@ impl Drop for Loop {
     fn drop(&mut self) {
         let node = self.node.to_string_lossy().into_owned();
         // The flag outlives the file behind a loop device, and the next one to use it would find it set.
+        let _ = run("delpart", &[&node, "1"]);
         let _ = run("blockdev", &["--setrw", &node]);
         let _ = run("losetup", &["--detach", &node]);
     }
