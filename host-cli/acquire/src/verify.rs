@@ -53,6 +53,8 @@ pub struct Found {
     pub digests: Vec<(Algorithm, Vec<u8>)>,
     /// The same with zeros up to a whole sector, which is what an E01 set has digests of.
     pub padded: Vec<(Algorithm, Vec<u8>)>,
+    /// With what the last chunk of an E01 set holds behind the end of the medium, where it holds anything.
+    pub with_surplus: Vec<(Algorithm, Vec<u8>)>,
     /// Blocks that were read.
     pub blocks: u64,
     /// Files of the block list that are not those that `groups.sha256` names.
@@ -95,10 +97,16 @@ impl Check<'_> {
                 Some(thread) => thread.join().map_err(|_| PassError::Thread)??,
                 None => Vec::new(),
             };
+            let surplus = image.ewf().and_then(|set| set.surplus().ok()).unwrap_or_default();
             let padding = self.image.bytes().saturating_sub(self.media_bytes);
             Ok(Found {
-                digests: ended(&done.hashes, 0),
-                padded: ended(&done.hashes, padding),
+                digests: ended(&done.hashes, &[]),
+                padded: ended(&done.hashes, &zeros(padding)),
+                with_surplus: if surplus.is_empty() {
+                    Vec::new()
+                } else {
+                    ended(&done.hashes, &surplus)
+                },
                 blocks: done.blocks.blocks,
                 changed_groups: done
                     .blocks
@@ -114,12 +122,16 @@ impl Check<'_> {
     }
 }
 
-/// The digests of what was hashed and so many zeros behind it, fewer than a sector.
-pub fn ended(hashes: &[WholeHash], padding: u64) -> Vec<(Algorithm, Vec<u8>)> {
+/// Zeros up to a whole sector.
+pub fn zeros(padding: u64) -> Vec<u8> {
     const SECTOR_MAX: u64 = 65_536;
-    let zeros = vec![0; usize::try_from(padding.min(SECTOR_MAX)).unwrap_or(0)];
+    vec![0; usize::try_from(padding.min(SECTOR_MAX)).unwrap_or(0)]
+}
+
+/// The digests of what was hashed and these bytes behind it.
+pub fn ended(hashes: &[WholeHash], behind: &[u8]) -> Vec<(Algorithm, Vec<u8>)> {
     let ended = hashes.iter().cloned().map(|mut hash| {
-        hash.update(&zeros);
+        hash.update(behind);
         (hash.algorithm(), hash.finish())
     });
     ended.collect()

@@ -3,7 +3,9 @@
 //! A program of the tests gives bridges of the simulator in their place, so that the verbs are tested as people use them. The product has no
 //! switch for that: evidence never comes from a model.
 
-use std::sync::OnceLock;
+use std::{path::Path, sync::OnceLock};
+
+use daleel_acquire::devices::Disk;
 
 use super::{
     port::{Identity, Port, PortError},
@@ -20,6 +22,16 @@ pub trait Attached {
     /// # Errors
     /// [`PortError::System`], with what helps where the operating system denies it.
     fn open(&self) -> Result<Box<dyn Port>, PortError>;
+
+    /// Whether a source of imaging is read through it: `disk` is what the operating system lists under that path, none for a file. By
+    /// strings of USB alone; what the bridge signs of the bytes it delivered proves more.
+    fn carries(&self, source: &Path, disk: Option<&Disk>) -> bool {
+        let _ = source;
+        let usb = disk.and_then(|disk| disk.usb.as_ref());
+        usb.is_some_and(|usb| {
+            usb.is_bridge && usb.serial.as_deref() == Some(self.identity().serial.as_str())
+        })
+    }
 }
 
 /// Finds bridges.

@@ -1,7 +1,7 @@
 //! Which megabytes of the medium have a digest of the bridge, and what the others are.
 //!
 //! Facts: published requirements, section 4.4. Whether a megabyte of the image was filled with zeros is the imager's knowledge, so
-//! `zero-filled` never comes from here.
+//! `zero-filled` never comes from the statements: the imager lays what it knows over them ([`overlay`]).
 
 use std::{io::Write, ops::Range};
 
@@ -37,6 +37,8 @@ pub enum Why {
     Partial,
     /// All of it was read, and its entry may be among those that were lost.
     Lost,
+    /// The image holds zeros in place of sectors of it that could not be read.
+    ZeroFilled,
 }
 
 impl Why {
@@ -46,6 +48,7 @@ impl Why {
             Self::NotRead => "not-read",
             Self::Partial => "partial",
             Self::Lost => "lost",
+            Self::ZeroFilled => "zero-filled",
         }
     }
 }
@@ -188,6 +191,66 @@ fn uncovered(image: &Image, statements: &[&Statement], block_size: u32) -> Vec<U
         }
     }
     found
+}
+
+/// What an imager knows, laid over what the statements say; both ascending. What an image has that no session is known to have read came
+/// in one whose end was not stated.
+pub fn overlay(stated: &[Uncovered], own: &[Uncovered]) -> Vec<Uncovered> {
+    let mut all = own.to_vec();
+    for one in stated {
+        let why = if one.why == Why::NotRead { Why::Lost } else { one.why };
+        let first = own.partition_point(|known| known.chunks.end <= one.chunks.start);
+        let known = own.iter().skip(first).take_while(|known| known.chunks.start < one.chunks.end);
+        let mut from = one.chunks.start;
+        let end = one.chunks.end..one.chunks.end;
+        for known in known.map(|known| known.chunks.clone()).chain([end]) {
+            if known.start > from {
+                all.push(Uncovered { chunks: from..known.start, why });
+            }
+            from = from.max(known.end);
+        }
+    }
+    all.sort_by_key(|one| one.chunks.start);
+    all
+}
+
+/// The bridge's digests against the block list of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// Chunks with the same digest in both.
+    pub equal: u64,
+    /// Bytes in them.
+    pub equal_bytes: u64,
+    /// Chunks with another digest in the list: the image is not what the bridge delivered.
+    pub differing: Vec<u64>,
+}
+
+/// Compares the covered chunks, those in `without` apart, with the digests that `listed` has for them.
+///
+/// # Errors
+/// What `listed` says.
+pub fn compare_listed(
+    image: &Image,
+    without: &[Uncovered],
+    listed: &mut dyn FnMut(u64) -> Result<Option<wb_attest::Digest>>,
+) -> Result<Agreement> {
+    let mut agreement = Agreement::default();
+    let mut without = without.iter().peekable();
+    for chunk in covered_chunks(image) {
+        while without.next_if(|one| one.chunks.end <= chunk).is_some() {}
+        if without.peek().is_some_and(|one| one.chunks.contains(&chunk)) {
+            continue;
+        }
+        let Some(covered) = image.covered(chunk) else { continue };
+        if listed(chunk)? == Some(covered.digest) {
+            let length = image.chunk_len(chunk).unwrap_or(0);
+            agreement.equal = agreement.equal.saturating_add(1);
+            agreement.equal_bytes = agreement.equal_bytes.saturating_add(length.into());
+        } else {
+            agreement.differing.push(chunk);
+        }
+    }
+    Ok(agreement)
 }
 
 /// What was read in any session, ascending and without overlaps.

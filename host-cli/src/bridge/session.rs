@@ -505,7 +505,7 @@ impl<'l, P: Port> Session<'l, P> {
             is_wrong,
             findings,
         };
-        self.keep(&stored, signed)?;
+        self.keep_files(&stored, signed)?;
         self.journal.add(Line::Statement {
             when: now(),
             name: stored.name.clone(),
@@ -516,7 +516,7 @@ impl<'l, P: Port> Session<'l, P> {
     }
 
     /// The four files. Those that an interrupted run wrote already are the same bytes, or the statement is another one.
-    fn keep(&self, stored: &Stored, signed: &Signed) -> Result<()> {
+    fn keep_files(&self, stored: &Stored, signed: &Signed) -> Result<()> {
         let rendering = Rendering {
             schema: "daleel.bridge-statement/1",
             notice: KEY_COPY_NOTICE,
@@ -549,6 +549,22 @@ impl<'l, P: Port> Session<'l, P> {
         stop: &mut dyn FnMut() -> bool,
         report: &mut dyn FnMut(Seen<'_>) -> Result<()>,
     ) -> Result<()> {
+        self.keep(pace, nonce, stop, report)?;
+        let stored = self.statement(Ending::Final, nonce()?)?;
+        report(Seen::Stored(&stored))
+    }
+
+    /// The same without the final statement: the session stays open.
+    ///
+    /// # Errors
+    /// As [`Self::statement`]; what was stored before stays.
+    pub fn keep(
+        &mut self,
+        pace: Pace,
+        nonce: &mut dyn FnMut() -> Result<Digest>,
+        stop: &mut dyn FnMut() -> bool,
+        report: &mut dyn FnMut(Seen<'_>) -> Result<()>,
+    ) -> Result<()> {
         let mut last = Instant::now();
         let mut covered = self.journal.covered();
         let mut refused = self.refused;
@@ -571,8 +587,7 @@ impl<'l, P: Port> Session<'l, P> {
                 self.check_open()?;
             }
         }
-        let stored = self.statement(Ending::Final, nonce()?)?;
-        report(Seen::Stored(&stored))
+        Ok(())
     }
 
     fn check_open(&mut self) -> Result<()> {
@@ -612,7 +627,11 @@ fn lost(why: &str, journal: Option<&Journal>) -> anyhow::Error {
         .into()
 }
 
-fn check_ready(info: &Info, supersede: bool) -> Result<()> {
+/// Whether a bridge can open a session: key, drive, and no session of somebody else, unless `supersede` ends that.
+///
+/// # Errors
+/// [`Exit::Input`] when it cannot.
+pub fn check_ready(info: &Info, supersede: bool) -> Result<()> {
     let refused = |text: &str, hint: &str| -> Result<()> {
         Err(Failure::new(Exit::Input, text).hint(hint).into())
     };

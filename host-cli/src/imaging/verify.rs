@@ -393,8 +393,13 @@ impl Subject {
             ];
             for (algorithm, stored) in of_set {
                 let Some(stored) = stored else { continue };
-                let claim = format!("{} in the E01 container", algorithm.as_str());
-                let found = value(&found.padded, algorithm);
+                let with_surplus = value(&found.with_surplus, algorithm);
+                let (what, found) = if with_surplus == stored {
+                    (" (over the end of a file within a sector, too)", with_surplus)
+                } else {
+                    ("", value(&found.padded, algorithm))
+                };
+                let claim = format!("{} in the E01 container{what}", algorithm.as_str());
                 claims.push(equal(&claim, &stored, &found, Some(ewfverify.clone())));
             }
         }

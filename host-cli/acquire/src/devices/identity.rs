@@ -465,9 +465,12 @@ impl Questions<'_> {
         let Some(identified) = report.identify.value() else {
             return Asked::not_asked("IDENTIFY DEVICE was not answered");
         };
+        if !identified.is_valid {
+            return Asked::not_asked(INVALID);
+        }
         let page = self.pages.iter().find(|page| page.name == "identify.bin");
-        let announced = page.and_then(|page| IdentifyPage::new(&page.bytes));
-        if !identified.is_valid || !announced.is_some_and(|page| page.data().announced().smart) {
+        let page = page.and_then(|page| IdentifyPage::new(&page.bytes));
+        if !page.is_some_and(|page| page.data().announced().smart) {
             return Asked::not_asked("the disk does not announce the feature");
         }
         let data = self.data("smart-data.bin", Some(DownCommand::SmartReadData));

@@ -6,6 +6,7 @@
 //! read below [`sysfs::Roots`], so that a made-up tree stands for any computer. Facts: the modules name their own.
 
 pub mod ata;
+pub mod elsewhere;
 pub mod guard;
 pub mod hazards;
 pub mod host;
@@ -24,4 +25,5 @@ pub use source::{Identity, OpenError, Opened, open};
 pub use sysfs::{Disk, Roots};
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

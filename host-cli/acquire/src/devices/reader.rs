@@ -7,8 +7,10 @@ use std::{
     fs::File,
     io::{self, ErrorKind},
     path::Path,
+    sync::Arc,
 };
 
+use super::elsewhere::{self, Elsewhere};
 use crate::medium::{ALIGNMENT, Buffer};
 
 /// Bytes read at once where the caller's memory does not fit.
@@ -30,6 +32,8 @@ pub(crate) struct Reader {
     len: u64,
     /// What offset, length and memory are multiples of; `None` through the page cache.
     direct: Option<usize>,
+    /// Where the bytes come from in a program of the tests.
+    elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 impl Reader {
@@ -40,22 +44,27 @@ impl Reader {
         len: impl FnOnce(&File) -> io::Result<u64>,
     ) -> io::Result<Self> {
         let unit = unit.max(1);
+        if let Some(other) = elsewhere::find(path) {
+            let file = open_cached(path)?;
+            return Ok(Self { len: other.len(), file, direct: None, elsewhere: Some(other) });
+        }
         if let Ok(file) = open_direct(path) {
-            let reader = Self { len: len(&file)?, file, direct: Some(unit) };
+            let reader = Self { len: len(&file)?, file, direct: Some(unit), elsewhere: None };
             // Some file systems take the flag and refuse the read.
             let refuses = |error: &io::Error| error.kind() == ErrorKind::InvalidInput;
             let mut first = Buffer::new(unit.max(ALIGNMENT));
             let size = usize::try_from(reader.len).unwrap_or(usize::MAX).min(first.len());
             match first.get_mut(..size).map(|buf| reader.read(0, buf)) {
                 Some(Err(Fault::System(error))) if refuses(&error) => {
-                    return Ok(Self { len: reader.len, file: open_cached(path)?, direct: None });
+                    let (len, file) = (reader.len, open_cached(path)?);
+                    return Ok(Self { len, file, direct: None, elsewhere: None });
                 }
                 // A sector that cannot be read says nothing about the flag.
                 _ => return Ok(reader),
             }
         }
         let file = open_cached(path)?;
-        Ok(Self { len: len(&file)?, file, direct: None })
+        Ok(Self { len: len(&file)?, file, direct: None, elsewhere: None })
     }
 
     /// The open file.
@@ -75,6 +84,9 @@ impl Reader {
 
     /// Fills `buf`.
     pub(crate) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        if let Some(other) = &self.elsewhere {
+            return other.read_at(offset, buf).map_err(Fault::System);
+        }
         let Some(unit) = self.direct else {
             let wanted = buf.len();
             return self.fill(offset, buf, wanted);

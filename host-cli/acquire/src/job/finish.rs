@@ -25,7 +25,7 @@ use crate::{
     },
     rescue::{Map, State},
     stored::{StoredImage, forget},
-    verify::{Check, Found, ended},
+    verify::{Check, Found, ended, zeros},
 };
 
 /// Extents that the record names; all are in the map.
@@ -71,13 +71,13 @@ impl Job<'_> {
 
     /// Ends the set, the lists and the digests.
     fn close(&self, passed: Passed, map: &Map) -> Result<Closed, JobError> {
-        let digests = ended(&passed.hashes, 0);
+        let digests = ended(&passed.hashes, &[]);
         let padding = self
             .start
             .plan
             .as_ref()
             .map_or(0, |plan| plan.padded_bytes().saturating_sub(self.start.media_bytes));
-        let contained = ended(&passed.hashes, padding);
+        let contained = ended(&passed.hashes, &zeros(padding));
         let errors = self.error_sectors(map);
         let request = self.request;
         let mut files = Vec::new();
@@ -137,14 +137,9 @@ impl Job<'_> {
     }
 
     fn end_blocker(&mut self, closed: &Closed, map: &Map) -> Result<Option<Stated>, JobError> {
-        let holes: Vec<Extent> = map
-            .iter()
-            .filter(|(_, state)| *state != State::Finished)
-            .map(|(extent, _)| extent)
-            .collect();
         match &mut self.helpers.blocker {
             Some(blocker) => blocker
-                .end(&self.request.out, &closed.groups, &holes)
+                .end(&self.request.out, &closed.groups, map)
                 .map(Some)
                 .map_err(JobError::Blocker),
             None => Ok(None),
@@ -173,7 +168,7 @@ impl Job<'_> {
                 image: &stored,
                 media_bytes: self.start.media_bytes,
                 list: Some(list),
-                hashes: self.start.settings.hashes.clone(),
+                hashes: self.start.settings.whole_hashes(),
                 files: true,
                 workers: self.request.workers,
                 shared: &self.watch.shared,

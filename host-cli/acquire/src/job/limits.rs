@@ -14,7 +14,7 @@ pub(super) fn limitations(record: &ImageJson, faults: &[String]) -> Vec<String> 
     let holes = &record.acquisition.holes;
     if holes.not_acquired_bytes > 0 {
         said.push(format!(
-            "{} bytes were not acquired, listed in image.map; digests are over zeros in their place and are no digests of the medium",
+            "{} bytes were not acquired, listed in image.map; the block list has zeros in their place, and there is no digest of the medium",
             holes.not_acquired_bytes
         ));
     }
@@ -44,7 +44,14 @@ pub(super) fn limitations(record: &ImageJson, faults: &[String]) -> Vec<String> 
                     .to_owned(),
             );
         }
-        WriteBlocker::Bridge { .. } => {}
+        WriteBlocker::Bridge { covered_bytes, .. } => {
+            let without = record.medium.bytes.saturating_sub(*covered_bytes);
+            if without > 0 {
+                said.push(format!(
+                    "{without} bytes lie in megabytes without a digest of the bridge, listed in bridge/uncovered.txt"
+                ));
+            }
+        }
     }
     if record.custody.is_none() {
         said.push("no custody record was made: the image belongs to no case".to_owned());

@@ -36,7 +36,7 @@ use crate::{
     log::Log,
     medium::{Medium as _, MediumError},
     record::{CustodyJson, Host, ImageJson, StatementJson, WriteBlocker, now},
-    rescue::LiveSource,
+    rescue::{LiveSource, Map},
 };
 use settings::{Container, Format, Request, START_SCHEMA, Start};
 pub use sinks::STEM;
@@ -76,16 +76,11 @@ pub trait Blocker: Send {
     /// When the bridge does not answer as it has to, in words.
     fn begin(&mut self, folder: &Path) -> Result<(), String>;
 
-    /// The last statement, once the block list is whole: its nonce is the digest of `groups.sha256`.
+    /// The last statement, once the block list is whole: its nonce is the digest of `groups.sha256`. `map` says what the image has.
     ///
     /// # Errors
-    /// When there is none, in words. The image is then not trusted.
-    fn end(
-        &mut self,
-        folder: &Path,
-        groups: &BlockDigest,
-        holes: &[Extent],
-    ) -> Result<Stated, String>;
+    /// When there is none, in words. The image is then not finished.
+    fn end(&mut self, folder: &Path, groups: &BlockDigest, map: &Map) -> Result<Stated, String>;
 }
 
 /// What our bridge says of an acquisition, and what we say of it.

@@ -81,9 +81,22 @@ impl rescue::ReadBack for RawStore {
     }
 }
 
-impl Feed for RawStore {
+/// The raw file, and what of it was never acquired.
+struct PackFeed {
+    store: RawStore,
+    map: Map,
+}
+
+impl Feed for PackFeed {
     fn fill(&self, offset: u64, buf: &mut [u8]) -> Result<(), MediumError> {
-        self.0.read_at(offset, buf).map_err(|error| MediumError::Lost(error.to_string()))
+        self.store.0.read_at(offset, buf).map_err(|error| MediumError::Lost(error.to_string()))
+    }
+
+    fn is_void(&self, offset: u64, length: u64) -> bool {
+        let wanted = Extent::new(offset, length);
+        self.map
+            .at(offset)
+            .is_some_and(|(extent, state)| state == State::NonTried && extent.end() >= wanted.end())
     }
 }
 
@@ -304,7 +317,8 @@ impl Job<'_> {
         self.enter(Step::Pack, self.start.media_bytes, "the raw file is hashed and packed")?;
         let request = self.request;
         let out = request.out.as_path();
-        let feed = RawStore::open(out, self.start.media_bytes)?;
+        let store = RawStore::open(out, self.start.media_bytes)?;
+        let feed = PackFeed { store, map: self.map()? };
         let all: Vec<&Path> = folders(request).collect();
         // In the first folder the raw file is the raw image.
         let is_raw = self.start.settings.format == Format::Raw;

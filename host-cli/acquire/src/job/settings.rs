@@ -105,6 +105,13 @@ pub struct Settings {
     pub blocker: Option<String>,
 }
 
+impl Settings {
+    /// The digests that are made of the whole medium: none of a part of it, which would only be mistaken for them.
+    pub fn whole_hashes(&self) -> Vec<Algorithm> {
+        if self.order.only.is_empty() { self.hashes.clone() } else { Vec::new() }
+    }
+}
+
 /// What one run is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {

@@ -168,7 +168,7 @@ impl Job<'_> {
     pub(super) fn pass(&mut self, wanted: Wanted<'_>) -> Result<PassEnd, JobError> {
         let Wanted { feed, folders, sinks, checkpoint, phase } = wanted;
         let from = checkpoint.as_ref();
-        let hashes = open_hashes(&self.start.settings.hashes, from)?;
+        let hashes = open_hashes(&self.start.settings.whole_hashes(), from)?;
         let blocks = Lists::open(&folders, from.map(|from| from.blocks))?;
         let states = from.map(|from| from.sinks.as_slice()).unwrap_or_default();
         let open = |(index, folder): (usize, &&Path)| {

@@ -42,12 +42,16 @@ pub const GROUP_BYTES: u64 = 64 << 20;
 /// Slabs in flight, from reading to writing: two groups would not make it faster.
 const SLABS: usize = 12;
 
+/// What a slab without a buffer holds.
+static ZEROS: [u8; SLAB_BYTES] = [0; SLAB_BYTES];
+
 /// A piece of the medium on its way.
 pub struct Slab {
     /// Its number, from 0 at the begin of this run.
     index: u64,
     /// Where it lies on the medium.
     offset: u64,
+    /// None for a slab of zeros.
     buffer: Option<Buffer>,
     length: usize,
     /// Where the buffer goes when everybody is done with it.
@@ -62,14 +66,23 @@ impl Slab {
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        self.buffer.as_deref().and_then(|buffer| buffer.get(..self.length)).unwrap_or_default()
+        self.all().get(..self.length).unwrap_or_default()
+    }
+
+    fn all(&self) -> &[u8] {
+        self.buffer.as_deref().unwrap_or(&ZEROS)
+    }
+
+    /// Whether it is one that nobody has to look at: all of it zeros, and as long as slabs are.
+    fn is_void(&self) -> bool {
+        self.buffer.is_none() && self.length == SLAB_BYTES
     }
 
     /// The bytes, with zeros up to a whole number of sectors.
     fn padded(&self, sector_bytes: u32) -> &[u8] {
         let sector = usize::try_from(sector_bytes).unwrap_or(usize::MAX);
         let length = self.length.checked_next_multiple_of(sector).unwrap_or(self.length);
-        self.buffer.as_deref().and_then(|buffer| buffer.get(..length)).unwrap_or_default()
+        self.all().get(..length).unwrap_or_default()
     }
 
     /// One past its last byte on the medium.
@@ -94,6 +107,11 @@ pub trait Feed: Send + Sync {
     /// # Errors
     /// When they cannot be had; the run ends there.
     fn fill(&self, offset: u64, buf: &mut [u8]) -> Result<(), MediumError>;
+
+    /// Whether the bytes are known to be zeros without looking: what was not acquired. Most of a partial image is.
+    fn is_void(&self, _offset: u64, _length: u64) -> bool {
+        false
+    }
 }
 
 /// Files whose bytes have to be on the disk before a checkpoint holds, and what a sink needs to go on.

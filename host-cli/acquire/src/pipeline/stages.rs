@@ -19,7 +19,10 @@ use crate::{
         Algorithm, WholeHash,
         blocks::{BLOCK_BYTES, BlockDigest, block_digest},
     },
-    ewf::chunk::{Batch, Encoder},
+    ewf::{
+        chunk::{Batch, Encoder},
+        is_zero,
+    },
     medium::Buffer,
 };
 
@@ -109,6 +112,12 @@ fn read_all(
             return Err(PassError::Stopped { at: offset });
         }
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(SLAB_BYTES);
+        if feed.is_void(offset, length as u64) {
+            let slab = Arc::new(Slab { index, offset, buffer: None, length, home: home.clone() });
+            offset = slab.end();
+            hand_out(&slab, receivers)?;
+            continue;
+        }
         let mut buffer = match free.try_recv() {
             Ok(buffer) => buffer,
             Err(_) if made < SLABS => {
@@ -125,12 +134,15 @@ fn read_all(
         let slab =
             Arc::new(Slab { index, offset, buffer: Some(buffer), length, home: home.clone() });
         offset = slab.end();
-        for receiver in receivers {
-            // A stage that ended has an error of its own, which is told in place of this one.
-            receiver.send(slab.clone()).map_err(|_| PassError::Thread)?;
-        }
+        hand_out(&slab, receivers)?;
     }
     Ok(())
+}
+
+/// Gives a slab to every stage. One that ended has an error of its own, which is told in place of this one.
+fn hand_out(slab: &SharedSlab, receivers: &[Sender<SharedSlab>]) -> Result<(), PassError> {
+    let mut given = receivers.iter().map(|receiver| receiver.send(slab.clone()));
+    given.try_for_each(|given| given.map_err(|_| PassError::Thread))
 }
 
 /// True where a checkpoint is due. The end of the medium is none: the digests are ended there.
@@ -160,21 +172,62 @@ fn work_on_all(
     done: &Sender<Worked>,
     used: &Receiver<Batch>,
 ) {
-    let mut encoder = encoding.map(|encoding| {
-        (Encoder::new(encoding.compression, &encoding.plan), encoding.plan.sector_bytes())
-    });
+    let mut worker = Worker::new(encoding);
     for slab in slabs {
-        let length = usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX);
-        let blocks = slab.bytes().chunks(length).map(block_digest).collect();
-        let batch = encoder.as_mut().map(|(encoder, sector_bytes)| {
-            let mut batch = used.try_recv().unwrap_or_default();
-            encoder.encode(slab.padded(*sector_bytes), &mut batch);
-            batch
-        });
+        let mut batch = encoding.map(|_| used.try_recv().unwrap_or_default());
+        let blocks = worker.digests(&slab);
+        if let Some(batch) = &mut batch {
+            worker.encode(&slab, batch);
+        }
         if done.send(Worked { slab, blocks, batch }).is_err() {
             return;
         }
     }
+}
+
+/// What a working thread keeps.
+struct Worker {
+    encoder: Option<(Encoder, u32)>,
+    /// Digest of a block of zeros: on a disk that is half empty every other block is one.
+    zero: BlockDigest,
+    /// A slab of zeros, encoded.
+    void: Option<Batch>,
+}
+
+impl Worker {
+    fn new(encoding: Option<&Encoding>) -> Self {
+        let encoder = encoding.map(|encoding| {
+            (Encoder::new(encoding.compression, &encoding.plan), encoding.plan.sector_bytes())
+        });
+        Self { encoder, zero: block_digest(&vec![0; block_length()]), void: None }
+    }
+
+    fn digests(&self, slab: &Slab) -> Vec<BlockDigest> {
+        let length = block_length();
+        let digest = |block: &[u8]| {
+            let is_zero = block.len() == length && (slab.is_void() || is_zero(block));
+            if is_zero { self.zero } else { block_digest(block) }
+        };
+        slab.bytes().chunks(length).map(digest).collect()
+    }
+
+    fn encode(&mut self, slab: &Slab, batch: &mut Batch) {
+        let Some((encoder, sector_bytes)) = &mut self.encoder else { return };
+        if !slab.is_void() {
+            encoder.encode(slab.padded(*sector_bytes), batch);
+            return;
+        }
+        let void = self.void.get_or_insert_with(|| {
+            let mut void = Batch::default();
+            encoder.encode(slab.bytes(), &mut void);
+            void
+        });
+        batch.clone_from(void);
+    }
+}
+
+fn block_length() -> usize {
+    usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX)
 }
 
 struct Writer<'s, B, S> {

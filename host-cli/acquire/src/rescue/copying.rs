@@ -40,8 +40,7 @@ pub(super) fn copy(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> 
     }
     if is_open(reader) {
         reader.begin(Phase::Copying, 3, domain)?;
-        bisect(reader, domain)?;
-        sweep(reader, domain)?;
+        longest_first(reader, domain)?;
     }
     Ok(())
 }
@@ -149,31 +148,39 @@ fn delimit(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The middles of the longest gaps, and from each good find to both sides.
-fn bisect(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
+/// The longest gap first; of a very long one the middle, and from a good find to both sides.
+fn longest_first(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
     let mut gaps = BinaryHeap::new();
-    push_long_gaps(&mut gaps, reader, domain);
+    push_gaps(&mut gaps, reader, domain);
     while let Some((length, offset)) = gaps.pop() {
         if reader.pass_is_over() {
             break;
         }
         let gap = Extent::new(offset, length);
-        let middle = align_down(offset.saturating_add(length / 2), reader.pace.cluster());
-        let upper = between(middle.max(offset), gap.end());
-        forwards(reader, upper, 0)?;
-        if is_good(reader, upper.offset()) {
-            backwards(reader, between(offset, upper.offset()))?;
+        if length > BISECT {
+            from_middle(reader, gap)?;
+        } else {
+            forwards(reader, gap, 0)?;
         }
-        push_long_gaps(&mut gaps, reader, gap);
+        push_gaps(&mut gaps, reader, gap);
     }
     Ok(())
 }
 
-/// The long gaps inside `within` as (length, offset).
-fn push_long_gaps(gaps: &mut BinaryHeap<(u64, u64)>, reader: &Reader<'_>, within: Extent) {
+/// The gaps inside `within` as (length, offset).
+fn push_gaps(gaps: &mut BinaryHeap<(u64, u64)>, reader: &Reader<'_>, within: Extent) {
     let open = reader.map().within(within).filter(|(_, state)| *state == State::NonTried);
-    let long = open.filter(|(gap, _)| gap.len() > BISECT);
-    gaps.extend(long.map(|(gap, _)| (gap.len(), gap.offset())));
+    gaps.extend(open.map(|(gap, _)| (gap.len(), gap.offset())));
+}
+
+fn from_middle(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
+    let middle = gap.offset().saturating_add(gap.len() / 2);
+    let upper = between(align_down(middle, reader.pace.cluster()).max(gap.offset()), gap.end());
+    forwards(reader, upper, 0)?;
+    if is_good(reader, upper.offset()) {
+        backwards(reader, between(gap.offset(), upper.offset()))?;
+    }
+    Ok(())
 }
 
 /// Reads from the start of `gap`, which follows `good` good clusters, until a read fails; gives what is left behind it.
@@ -216,7 +223,8 @@ fn backwards(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
     while !gap.is_empty() && !reader.pass_is_over() {
         let stretch = last_stretch(gap, found, cluster);
         gap = between(gap.offset(), stretch.offset());
-        let left = forwards(reader, stretch, good)?;
+        let trusted = if reader.pace.is_dense() { good } else { u64::MAX };
+        let left = forwards(reader, stretch, trusted)?;
         if !left.is_empty() || !is_good(reader, stretch.end().saturating_sub(1)) {
             return halves(reader, left);
         }
@@ -244,17 +252,6 @@ fn halves(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
         let left = forwards(reader, upper, 0)?;
         let holds = left.is_empty() && is_good(reader, upper.end().saturating_sub(1));
         gap = if holds { between(gap.offset(), middle) } else { left };
-    }
-    Ok(())
-}
-
-fn sweep(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
-    let mut at = domain.offset();
-    while let Some(gap) = reader.map().next(State::NonTried, at, domain) {
-        if reader.pass_is_over() {
-            break;
-        }
-        at = forwards(reader, gap, 0)?.offset();
     }
     Ok(())
 }

@@ -9,10 +9,13 @@ use super::settings::Settings;
 /// Failures over which the yield is averaged.
 const YIELD_WEIGHT: u64 = 8;
 /// A failure takes about eighty times as long as a cluster sector by sector (2 s and 25 ms), half of which is gained.
-const ONCE_WORTH: u64 = 28;
+const ONCE_WORTH: u64 = 40;
 
 /// Clusters for which a good run counts in the average at most.
 const RUN_CLUSTERS: u64 = 64;
+
+/// Good clusters before a failure, on average, below which damage is dense.
+const DENSE_CLUSTERS: u64 = 3;
 
 /// The two sizes, and which is used now.
 #[derive(Clone, Debug)]
@@ -78,6 +81,11 @@ impl Pace {
     /// The first cluster close to a failure was read.
     pub(super) fn landed(&mut self, is_good: bool) {
         self.landings = self.landings.wrapping_shl(1) | u16::from(!is_good);
+    }
+
+    /// True where the damage is so dense that few good clusters lie between two failures.
+    pub(super) fn is_dense(&self) -> bool {
+        self.yielded < self.cluster.saturating_mul(DENSE_CLUSTERS)
     }
 
     /// Whether the next cluster, behind `good` good ones, is to be read at once. Sector by sector it takes time in which more could

@@ -22,6 +22,8 @@ const MIXED: u32 = 4;
 const WINDOW: u32 = u16::BITS;
 /// Failures before the second look; the wait doubles from look to look.
 const LOOK_WAIT: u32 = 8;
+/// Failures before the first look where no sound place was seen yet: there may be none.
+const UNSEEN_WAIT: u32 = 64;
 /// How much farther each look goes than the one before, which first goes as far as the damage is long.
 const LOOK_FARTHER: u64 = 4;
 /// Farthest look as a part of the medium.
@@ -59,6 +61,7 @@ pub(super) struct Skip {
     /// Failures to wait before the next look, and how many are left.
     wait: u32,
     left: u32,
+    looks: bool,
     /// What was left for later, ascending.
     later: Vec<Extent>,
 }
@@ -79,7 +82,8 @@ impl Skip {
             distance: 0,
             farthest: clusters(medium / LOOK_FARTHEST_PART),
             wait: LOOK_WAIT,
-            left: if looks { 0 } else { u32::MAX },
+            left: UNSEEN_WAIT,
+            looks,
             later: Vec::new(),
         }
     }
@@ -87,10 +91,8 @@ impl Skip {
     /// A read gave its bytes.
     pub(super) fn good(&mut self, length: u64) {
         self.good = self.good.saturating_add(length);
-        if self.good >= SOUND
-            && let Some(look) = self.look.take()
-        {
-            self.later.push(between(look.back, look.begin));
+        if self.good >= SOUND && self.looks {
+            self.later.extend(self.look.take().map(|look| between(look.back, look.begin)));
             self.left = 0;
             self.wait = LOOK_WAIT;
             self.distance = 0;
@@ -99,8 +101,6 @@ impl Skip {
 
     /// A read of `length` bytes that ends at `end` failed: where the next one begins, of a pass that ends at `limit`.
     pub(super) fn failed(&mut self, length: u64, end: u64, limit: u64) -> u64 {
-        self.jump = if self.good == 0 { self.jump.saturating_mul(2) } else { 0 };
-        self.jump = self.jump.clamp(self.cluster, self.most);
         if let Some(look) = self.look.take() {
             self.good = 0;
             self.distance = self.distance.saturating_mul(LOOK_FARTHER);
@@ -108,9 +108,11 @@ impl Skip {
             self.wait = self.wait.saturating_mul(2);
             return look.back;
         }
+        self.jump = if self.good == 0 { self.jump.saturating_mul(2) } else { 0 };
+        self.jump = self.jump.clamp(self.cluster, self.most);
         let next = end.saturating_add(self.jump);
         self.note(length);
-        if self.left == 0 && self.is_crowded() {
+        if self.looks && self.left == 0 && self.is_crowded() {
             self.distance = self.distance.max(self.damage).min(self.farthest);
             let begin = next.saturating_add(align_down(self.distance, self.cluster));
             if begin < limit {
@@ -132,12 +134,11 @@ impl Skip {
         let is_close = self.good < self.cluster.saturating_mul(CLOSE_CLUSTERS);
         self.close = self.close.wrapping_shl(1) | u16::from(is_close);
         self.mixed = self.mixed.wrapping_shl(1) | u16::from(is_close && self.good > 0);
-        let passed = [self.good, length, self.jump].into_iter().fold(0, u64::saturating_add);
-        self.damage = if is_close { self.damage.saturating_add(passed) } else { passed };
+        let failed = length.saturating_add(self.jump);
+        let before = if is_close { self.damage.saturating_add(self.good) } else { 0 };
+        self.damage = before.saturating_add(failed);
         self.good = 0;
-        if self.left != u32::MAX {
-            self.left = self.left.saturating_sub(1);
-        }
+        self.left = self.left.saturating_sub(1);
     }
 
     /// The pass came to its end: what was left for later. A look that was not decided is one of a sound end.
@@ -182,6 +183,8 @@ mod tests {
     #[test]
     fn a_sound_place_is_kept_and_a_damaged_one_is_left_again() {
         let mut skip = Skip::new(CLUSTER, 1 << 30, true);
+        skip.good(SOUND);
+        skip.failed(CLUSTER, 0, 1 << 30);
         let mut at = 0;
         let mut crowd = |skip: &mut Skip, failures: u32| {
             for _ in 0..failures {
@@ -191,11 +194,12 @@ mod tests {
             at
         };
         let begin = crowd(&mut skip, CROWD);
-        let damage = u64::from(CROWD) * 3 * CLUSTER;
-        assert_eq!(begin, 2 * damage);
+        let passed = u64::from(CROWD) * 3 * CLUSTER;
+        let damage = passed + 2 * CLUSTER;
+        assert_eq!(begin, passed + damage);
         // Damaged there too: back, and the next look waits and goes farther.
         let back = crowd(&mut skip, 1);
-        assert_eq!(back, damage);
+        assert_eq!(back, passed);
         let begin = crowd(&mut skip, LOOK_WAIT);
         let later = back + u64::from(LOOK_WAIT) * 3 * CLUSTER;
         assert_eq!(begin, later + 4 * damage);
