@@ -183,13 +183,22 @@ pub struct Disk {
 impl Disk {
     /// What has to be here.
     pub fn possible() -> Option<()> {
-        need(&["nbdkit", "nbdfuse", "losetup", "fusermount3"])?;
+        need(&["nbdkit", "nbdfuse", "losetup", "umount", "blockdev"])?;
         need_root()?;
         if Path::new("/dev/fuse").exists() { Some(()) } else { skip("there is no /dev/fuse") }
     }
 
     /// Makes one of an image file; `filter` are nbdkit's arguments before the plugin, `more` those after it.
     pub fn of(image: &Path, filter: &[String], more: &[String]) -> Self {
+        Self::with(image, filter, more, &["-r"])
+    }
+
+    /// One that the kernel would let programs write to.
+    pub fn writable(image: &Path) -> Self {
+        Self::with(image, &[], &[], &[])
+    }
+
+    fn with(image: &Path, filter: &[String], more: &[String], loop_options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = folder.path().join("nbd");
         fs::write(&node, []).unwrap();
@@ -208,7 +217,8 @@ impl Disk {
         let size = fs::metadata(image).unwrap().len();
         wait_until("the fuse file", || fs::metadata(&node).is_ok_and(|node| node.len() == size));
         let output = Command::new(which("losetup").unwrap())
-            .args(["-r", "--direct-io=on", "--sector-size", "512", "--show", "-f"])
+            .args(loop_options)
+            .args(["--direct-io=on", "--sector-size", "512", "--show", "-f"])
             .arg(&node)
             .output()
             .unwrap();
@@ -225,14 +235,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // The read-only flag of the node outlives the loop device.
+        let _ = Command::new(which("blockdev").unwrap()).args(["--setrw", &self.device]).status();
         let _ = Command::new(which("losetup").unwrap()).args(["-d", &self.device]).status();
         let node = self.folder.path().join("nbd");
         for _ in 0..50 {
-            let done = Command::new(which("fusermount3").unwrap())
-                .arg("-u")
-                .arg(&node)
-                .stderr(Stdio::null())
-                .status();
+            let done =
+                Command::new(which("umount").unwrap()).arg(&node).stderr(Stdio::null()).status();
             if done.is_ok_and(|status| status.success())
                 || fs::metadata(&node).is_ok_and(|m| m.len() == 0)
             {

@@ -121,11 +121,13 @@ fn a_run_on_a_device_only_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("disk.dd");
     write_disk(&image, 70_000_000 / 512 * 512, 32);
-    let disk = Disk::of(&image, &[], &[]);
+    let disk = Disk::writable(&image);
+    let before = fs::read(&image).unwrap();
     let trace = traced(folder.path(), &disk.device);
     let lines = about(&trace, &disk.device);
     assert!(lines.iter().any(|line| line.contains("O_EXCL")), "claimed: {lines:#?}");
     assert!(lines.iter().any(|line| line.contains("BLKROSET")), "set read-only: {lines:#?}");
     assert!(lines.iter().filter(|line| call(line) == "pread64").count() >= 16);
     lines.into_iter().for_each(check);
+    assert!(fs::read(&image).unwrap() == before);
 }

@@ -52,6 +52,8 @@ pub struct Setup {
     pub kind: Kind,
     /// Speed of the host's port.
     pub speed: Speed,
+    /// Power-ups so far, this one included.
+    pub boot_counter: u32,
 }
 
 impl Default for Setup {
@@ -62,6 +64,7 @@ impl Default for Setup {
             seed: Some([7; 32]),
             kind: Kind::Usb,
             speed: Speed::High,
+            boot_counter: 1,
         }
     }
 }
@@ -104,7 +107,7 @@ impl<D: Drive> SimBridge<D> {
             firmware_digest: wb_attest::sha256(&[b"simulator"]),
             protection: Protection::PlainFlash,
             public_key,
-            boot_counter: 1,
+            boot_counter: setup.boot_counter,
             kind: setup.kind,
             bounds: Bounds::LARGE,
         };

@@ -264,6 +264,10 @@ pub struct ImageJson {
     pub source: Value,
     /// The source after the last.
     pub source_after: Value,
+    /// What the disk said of itself before the first read; null of a file.
+    pub device: Value,
+    /// The same after the last one.
+    pub device_after: Value,
     /// What stood between.
     pub write_blocker: WriteBlocker,
     /// Statements of our own bridge, in order.

@@ -1,5 +1,6 @@
 //! Imaging as the program does it: one job for each source, progress, and what is said at the end.
 
+pub mod bridge;
 pub mod guide;
 pub mod plan;
 pub mod touched;
@@ -86,18 +87,25 @@ pub fn refuse_on_source(source: &Path, folder: &Path) -> Result<()> {
 /// Runs all jobs at once and shows how far they are. An interrupt pauses all of them.
 ///
 /// # Errors
-/// When a wish cannot be read, or a thread cannot be started.
-pub fn run_all(requests: &[Request], mode: Mode) -> Result<Vec<Done>> {
+/// When a wish cannot be read, the bridge that is asked for cannot be had, or a thread cannot be started.
+pub fn run_all(
+    requests: &[Request],
+    wanted: Option<&bridge::Wanted>,
+    mode: Mode,
+) -> Result<Vec<Done>> {
     let watches: Vec<Watch> = requests.iter().map(|_| Watch::default()).collect();
     let mut guides = Vec::new();
+    let mut bridges = Vec::new();
     for request in requests {
         guides.push(guide_of(request)?);
+        bridges.push(bridge::Bridge::of(request, wanted)?);
     }
     thread::scope(|scope| {
         let mut running = Vec::new();
-        for ((request, watch), guide) in requests.iter().zip(&watches).zip(&guides) {
+        let all = requests.iter().zip(&watches).zip(&guides).zip(&mut bridges);
+        for (((request, watch), guide), bridge) in all {
             let helpers = Helpers { guide: Some(guide), ..Helpers::default() };
-            running.push(scope.spawn(move || job::run(request, helpers, watch)));
+            running.push(scope.spawn(move || run_one(request, helpers, bridge.as_mut(), watch)));
         }
         let mut shown: Vec<Shown> = requests.iter().map(|_| Shown::new(mode)).collect();
         while running.iter().any(|job| !job.is_finished()) {
@@ -119,6 +127,25 @@ pub fn run_all(requests: &[Request], mode: Mode) -> Result<Vec<Done>> {
         });
         Ok(ended.collect())
     })
+}
+
+/// Runs a job, behind a bridge where there is one. A job that pauses leaves a statement there; a bridge that is gone at the end pauses it.
+fn run_one<'a>(
+    request: &'a Request,
+    helpers: Helpers<'a>,
+    bridge: Option<&mut bridge::Bridge>,
+    watch: &'a Watch,
+) -> Result<Outcome, JobError> {
+    let Some(bridge) = bridge else { return job::run(request, helpers, watch) };
+    let Helpers { guide, custody, .. } = helpers;
+    let result = job::run(request, Helpers { guide, custody, blocker: Some(&mut *bridge) }, watch);
+    bridge.leave();
+    match result {
+        Err(JobError::Blocker(why)) if bridge.is_lost() => {
+            Ok(Outcome::Paused { position: watch.position(), why, lost: true })
+        }
+        result => result,
+    }
 }
 
 fn guide_of(request: &Request) -> Result<guide::RecorderGuide, Failure> {

@@ -443,7 +443,7 @@ impl Subject {
         let is_small = file.name == MAP_FILE || file.name == blocks::GROUPS_FILE;
         let found = match hashed {
             Some((.., digest)) => digest.clone(),
-            None if is_small || !quick => {
+            None if is_small || file.name.starts_with("device/") || !quick => {
                 blocks::file_digest(path).map(|digest| hex(&digest)).ok()?
             }
             None => return None,
@@ -470,8 +470,14 @@ fn equal(claim: &str, expected: &str, found: &str, command: Option<String>) -> C
 
 /// The first file of the image in a folder.
 fn image_in(folder: &Path) -> Result<PathBuf> {
-    let named = ["image.E01", "image.raw", "image.001"].map(|name| folder.join(name));
-    if let Some(path) = named.into_iter().find(|path| path.is_file()) {
+    let recorded = read_record(folder)
+        .ok()
+        .flatten()
+        .and_then(|(record, _)| record.files.first().map(|file| folder.join(&file.name)));
+    let named = ["image.E01", "image.001", "image.raw"].map(|name| folder.join(name));
+    let named = recorded.into_iter().chain(named);
+    let mut named = named.filter(|path| path.is_file());
+    if let Some(path) = named.next() {
         return Ok(path);
     }
     let mut sets = Vec::new();

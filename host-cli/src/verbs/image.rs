@@ -34,6 +34,7 @@ use crate::{
   daleel image /dev/sdb --out EV-7 --first index --first 'CH3 2024-12-07T20:00..2024-12-08T04:00'
   daleel image /dev/sdb --out EV-7 --only index
   daleel image /dev/sdb /dev/sdc --out case-12
+  daleel image /dev/sdb --out EV-7 --bridge
   daleel image /dev/sdb --out EV-7 --resume")]
 pub struct Image {
     /// Disk or file; several are imaged at once, each into a folder of its own below the output folder
@@ -51,6 +52,8 @@ pub struct Image {
     reading: ReadingArgs,
     #[command(flatten)]
     words: WordArgs,
+    #[command(flatten)]
+    blocker: BridgeArgs,
     /// Go on with an unfinished image, with the settings it was begun with
     #[arg(long)]
     resume: bool,
@@ -106,6 +109,9 @@ struct ReadingArgs {
     /// Treat the disk as failing from the start: raw file and map first
     #[arg(long)]
     rescue: bool,
+    /// Read the disk's health (SMART) before and after: that can make a drive save its attributes, so it is in the record
+    #[arg(long)]
+    smart: bool,
     /// Passes that try bad sectors again
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
@@ -118,6 +124,33 @@ struct ReadingArgs {
     /// How long a lost device is waited for
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     reconnect: u64,
+}
+
+/// Our own write blocker.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Write blocker")]
+struct BridgeArgs {
+    /// The disk is behind a Daleel bridge: keep a session with it while the disk is read, and compare its digest of every megabyte with the image's; the bridge's serial or the beginning of it, where that is to be checked. An image that was begun so goes on so
+    #[arg(
+        long,
+        value_name = "SERIAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        conflicts_with = "write_blocker"
+    )]
+    bridge: Option<String>,
+    /// End a session that is open on the bridge already; its log is gone then
+    #[arg(long, requires = "bridge")]
+    supersede: bool,
+}
+
+impl BridgeArgs {
+    fn wanted(&self) -> Option<imaging::bridge::Wanted> {
+        let serial = self.bridge.clone()?;
+        let serial = Some(serial).filter(|serial| !serial.is_empty());
+        Some(imaging::bridge::Wanted { serial, supersede: self.supersede })
+    }
 }
 
 /// The operator's words. They go into the E01 container, not into the tool's own record.
@@ -236,7 +269,8 @@ impl Image {
         }
         interrupt::watch();
         warn_no_custody();
-        let done = imaging::run_all(&requests, self.progress.progress)?;
+        let done =
+            imaging::run_all(&requests, self.blocker.wanted().as_ref(), self.progress.progress)?;
         if self.output.json {
             print_json(&imaging::Answer::of(&done))?;
         } else {
@@ -252,6 +286,9 @@ impl Image {
         }
         if self.sources.len() > 1 && self.also.is_some() {
             return Err(usage("--also goes with one source"));
+        }
+        if self.sources.len() > 1 && self.blocker.bridge.is_some() {
+            return Err(usage("--bridge goes with one source: a bridge has one disk behind it"));
         }
         for what in self.reading.first.iter().chain(&self.reading.only) {
             imaging::guide::Wish::parse(what)?;
@@ -285,6 +322,7 @@ impl Image {
                 pass_seconds: self.reading.pass_time,
                 pass_errors: self.reading.pass_errors,
             },
+            smart: self.reading.smart,
             read_back: !self.no_read_back,
             remove_raw: self.form.remove_raw,
             blocker: self.words.write_blocker.clone(),

@@ -9,8 +9,13 @@ use daleel_core::Extent;
 use serde_json::Value;
 
 use super::{
-    Job, JobError, MAP_FILE, RAW_FILE, Stated, at, folders, settings::Format, sinks::ImageSink,
-    straight::Passed, watch::Step,
+    Job, JobError, MAP_FILE, RAW_FILE, Stated, at,
+    device::{self, Moment},
+    folders,
+    settings::Format,
+    sinks::ImageSink,
+    straight::Passed,
+    watch::Step,
 };
 use crate::{
     digest::{
@@ -48,10 +53,16 @@ impl Job<'_> {
         let map = self.final_map()?;
         let closed = self.close(passed, &map)?;
         let stated = self.end_blocker(&closed, &map)?;
+        self.ask_device_again()?;
         let (read_back, files) = self.read_back(&closed)?;
         let record = self.record(&map, &closed, stated, read_back, files)?;
         self.keep_record(&record)?;
         Ok(Box::new(record))
+    }
+
+    fn ask_device_again(&self) -> Result<(), JobError> {
+        let Some(report) = self.opened.ask(self.start.settings.smart) else { return Ok(()) };
+        folders(self.request).try_for_each(|folder| device::keep(folder, Moment::After, &report))
     }
 
     /// The map of the whole image: of a straight pass everything was read.
@@ -203,12 +214,23 @@ impl Job<'_> {
                 .map(|(.., sha256)| sha256.clone());
             files.push(file_json(out, name, sha256).map_err(at(&path))?);
         }
-        for name in [MAP_FILE, blocks::GROUPS_FILE] {
-            let path = out.join(name);
+        if self.is_raw_kept(found) {
+            files.push(file_json(out, RAW_FILE, None).map_err(at(&out.join(RAW_FILE)))?);
+        }
+        let small = [MAP_FILE, blocks::GROUPS_FILE].map(str::to_owned);
+        for name in small.into_iter().chain(device::names(out).map_err(at(out))?) {
+            let path = out.join(&name);
             let digest = file_digest(&path).map_err(at(&path))?;
-            files.push(file_json(out, name, Some(hex(&digest))).map_err(at(&path))?);
+            files.push(file_json(out, &name, Some(hex(&digest))).map_err(at(&path))?);
         }
         Ok(files)
+    }
+
+    /// Whether the raw file that the image was packed from stays beside it.
+    fn is_raw_kept(&self, found: &[Found]) -> bool {
+        let is_beside =
+            self.start.settings.format != Format::Raw && self.request.out.join(RAW_FILE).exists();
+        is_beside && !(self.start.settings.remove_raw && !found.is_empty())
     }
 
     fn record(
@@ -241,6 +263,8 @@ impl Job<'_> {
             host: Host::this(),
             source: self.start.source.clone(),
             source_after: serde_json::to_value(&self.opened.identity).unwrap_or_default(),
+            device: device::kept(&self.request.out, Moment::Before),
+            device_after: device::kept(&self.request.out, Moment::After),
             write_blocker: blocker,
             statements,
             medium: MediumJson {

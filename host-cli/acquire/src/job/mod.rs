@@ -4,6 +4,7 @@
 //! file with a map first and is packed from there ([`rescued`]). In both cases [`finish`] ends the files, reads them back, and writes
 //! `image.json`. What was done is in the journal at every moment, so that a killed run goes on.
 
+mod device;
 mod finish;
 mod limits;
 mod rescued;
@@ -38,6 +39,7 @@ use crate::{
     record::{CustodyJson, Host, ImageJson, StatementJson, WriteBlocker, now},
     rescue::{LiveSource, Map},
 };
+use device::{Moment, SharedGuard};
 use settings::{Container, Format, Request, START_SCHEMA, Start};
 pub use sinks::STEM;
 pub use watch::{Step, Watch};
@@ -70,11 +72,12 @@ pub struct Guidance {
 
 /// A write blocker that makes statements: ours.
 pub trait Blocker: Send {
-    /// Nonce and session before the first read, or after a break.
+    /// Nonce and session before the first read, or after a break. The nonce of the first is the digest of the event that the
+    /// acquisition begins with, where there is one.
     ///
     /// # Errors
     /// When the bridge does not answer as it has to, in words.
-    fn begin(&mut self, folder: &Path) -> Result<(), String>;
+    fn begin(&mut self, folder: &Path, custody: Option<&CustodyJson>) -> Result<(), String>;
 
     /// The last statement, once the block list is whole: its nonce is the digest of `groups.sha256`. `map` says what the image has.
     ///
@@ -172,6 +175,7 @@ struct Job<'a> {
     log: Arc<Log>,
     medium: Arc<SourceMedium>,
     opened: Opened,
+    guard: SharedGuard,
     watch: &'a Watch,
     helpers: Helpers<'a>,
     began: Instant,
@@ -209,7 +213,8 @@ impl<'a> Job<'a> {
         for folder in folders(request) {
             check_empty(folder)?;
         }
-        let opened = crate::devices::source::open(&request.source)?;
+        let mut opened = crate::devices::open(&request.source)?;
+        let guard = SharedGuard::new(opened.guard.take());
         let medium = Arc::clone(&opened.medium);
         let start = Start::new(request, &opened.identity, &medium)?;
         check_space(request, &start, &opened.identity)?;
@@ -226,10 +231,12 @@ impl<'a> Job<'a> {
             log,
             medium,
             opened,
+            guard,
             watch,
             helpers,
             began: Instant::now(),
         };
+        job.ask_device()?;
         job.announce(false)?;
         job.begin_blocker()?;
         Ok(job)
@@ -249,7 +256,8 @@ impl<'a> Job<'a> {
             return Err(JobError::Destination(text));
         }
         let log = Arc::new(Log::open(&request.out, true).map_err(at(&request.out))?);
-        let opened = crate::devices::source::open(&request.source)?;
+        let mut opened = crate::devices::open(&request.source)?;
+        let guard = SharedGuard::new(opened.guard.take());
         let medium = Arc::clone(&opened.medium);
         start.check_same(&opened.identity)?;
         let mut samples = start.samples.clone();
@@ -262,6 +270,7 @@ impl<'a> Job<'a> {
             log,
             medium,
             opened,
+            guard,
             watch,
             helpers,
             began: Instant::now(),
@@ -290,13 +299,28 @@ impl<'a> Job<'a> {
             };
             self.say(&text);
         }
+        for hazard in self.opened.hazards() {
+            self.say(&format!("warning: {} ({})", hazard.text, hazard.hint));
+        }
         let source = serde_json::to_value(&self.opened.identity.read_only).unwrap_or_default();
         self.note(Event::Begin { when: now(), resumed, host: Host::this(), source })
     }
 
+    /// Asks the disk who it is before the first read, and keeps the answers as they came (A-8, CU-12).
+    fn ask_device(&self) -> Result<(), JobError> {
+        let Some(report) = self.opened.ask(self.start.settings.smart) else { return Ok(()) };
+        for folder in folders(self.request) {
+            device::keep(folder, Moment::Before, &report)?;
+        }
+        report.findings().iter().for_each(|finding| self.say(finding));
+        Ok(())
+    }
+
     fn begin_blocker(&mut self) -> Result<(), JobError> {
         match &mut self.helpers.blocker {
-            Some(blocker) => blocker.begin(&self.request.out).map_err(JobError::Blocker),
+            Some(blocker) => blocker
+                .begin(&self.request.out, self.helpers.custody.as_ref())
+                .map_err(JobError::Blocker),
             None => Ok(()),
         }
     }

@@ -291,6 +291,7 @@ impl Job<'_> {
                     let samples = &self.start.samples;
                     match wait_for(
                         &self.medium,
+                        &self.guard,
                         samples,
                         wait,
                         self.watch,

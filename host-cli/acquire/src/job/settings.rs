@@ -97,6 +97,8 @@ pub struct Settings {
     pub order: Order,
     /// Patience.
     pub patience: Patience,
+    /// Read the disk's health, too: that can make a drive save its attributes, so it is a choice.
+    pub smart: bool,
     /// Read all files again at the end.
     pub read_back: bool,
     /// Remove the raw file that the image was packed from, once the image was read back and is equal.

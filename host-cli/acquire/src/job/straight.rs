@@ -10,7 +10,9 @@ use std::{
 };
 
 use super::{
-    Job, JobError, Next, at, folders,
+    Job, JobError, Next, at,
+    device::SharedGuard,
+    folders,
     settings::Format,
     sinks::ImageSink,
     watch::{Step, Watch},
@@ -103,6 +105,7 @@ impl Job<'_> {
         let reconnects = Mutex::default();
         let feed = MediumFeed {
             medium: self.medium.clone(),
+            guard: self.guard.clone(),
             samples: self.start.samples.clone(),
             folder: &request.out,
             wait: Duration::from_secs(self.start.settings.patience.reconnect_seconds),
@@ -138,7 +141,8 @@ impl Job<'_> {
 
     /// A device whose state is not what it was stops the job, also at the very end.
     fn check_state(&self) -> Result<Option<Next>, JobError> {
-        match self.medium.check_presence() {
+        let state = self.medium.check_presence().map_err(|error| error.to_string());
+        match state.and_then(|()| self.guard.check()) {
             Ok(()) => Ok(None),
             Err(error) => {
                 let why = format!("the source is not what it was: {error}");
@@ -281,6 +285,7 @@ pub(super) fn recent_samples(folder: &Path, media_bytes: u64) -> Vec<Sample> {
 /// Reads the medium, and waits for it when it is lost.
 struct MediumFeed<'f> {
     medium: Arc<SourceMedium>,
+    guard: SharedGuard,
     samples: Vec<Sample>,
     folder: &'f Path,
     wait: Duration,
@@ -296,8 +301,15 @@ impl Feed for MediumFeed<'_> {
                 Err(MediumError::Lost(why)) => {
                     let mut samples = self.samples.clone();
                     samples.extend(recent_samples(self.folder, self.medium.len()));
-                    let event =
-                        wait_for(&self.medium, &samples, self.wait, self.watch, &why, offset)?;
+                    let event = wait_for(
+                        &self.medium,
+                        &self.guard,
+                        &samples,
+                        self.wait,
+                        self.watch,
+                        &why,
+                        offset,
+                    )?;
                     // As in `Job::say`: the log is not what counts.
                     let _ = self.log.line(&format!("the source came back and is the same ({why})"));
                     if let Ok(mut reconnects) = self.reconnects.lock() {
@@ -313,6 +325,7 @@ impl Feed for MediumFeed<'_> {
 /// Waits for a lost device and goes on only with the same one.
 pub(super) fn wait_for(
     medium: &SourceMedium,
+    guard: &SharedGuard,
     samples: &[Sample],
     wait: Duration,
     watch: &Watch,
@@ -321,7 +334,7 @@ pub(super) fn wait_for(
 ) -> Result<Event, MediumError> {
     let until = Instant::now().checked_add(wait);
     loop {
-        match medium.reconnect(samples) {
+        match medium.reconnect(samples).and_then(|()| guard.renew(medium)) {
             Ok(()) => {
                 let why = format!(
                     "{why}; serial, size, first and last bytes and {} samples are the same",

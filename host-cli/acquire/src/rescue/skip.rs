@@ -25,7 +25,7 @@ const LOOK_WAIT: u32 = 8;
 /// Failures before the first look where no sound place was seen yet: there may be none.
 const UNSEEN_WAIT: u32 = 64;
 /// How much farther each look goes than the one before, which first goes as far as the damage is long.
-const LOOK_FARTHER: u64 = 4;
+const LOOK_FARTHER: u64 = 3;
 /// Farthest look as a part of the medium.
 const LOOK_FARTHEST_PART: u64 = 8;
 /// Good bytes in a row that show a place to be sound.
@@ -113,7 +113,8 @@ impl Skip {
         let next = end.saturating_add(self.jump);
         self.note(length);
         if self.looks && self.left == 0 && self.is_crowded() {
-            self.distance = self.distance.max(self.damage).min(self.farthest);
+            let first = self.damage.saturating_mul(LOOK_FARTHER);
+            self.distance = self.distance.max(first).min(self.farthest);
             let begin = next.saturating_add(align_down(self.distance, self.cluster));
             if begin < limit {
                 self.look = Some(Look { back: next, begin });
