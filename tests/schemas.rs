@@ -21,6 +21,8 @@ use serde_json::{Map, Value};
 mod acquire;
 #[path = "schemas/bridge.rs"]
 mod bridge;
+#[path = "schemas/image.rs"]
+mod image;
 
 const DALEEL: &str = env!("CARGO_BIN_EXE_daleel-under-test");
 

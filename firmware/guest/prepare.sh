@@ -33,7 +33,7 @@ PROGRAMS=(
 )
 # Besides every sg_* program.
 COPIED=(dd timeout mkfs.ext4 e2fsck dumpe2fs blkdiscard blockdev fallocate wipefs sfdisk mount umount hdparm)
-SCRIPTS=(init lib.sh identity.sh read.sh attack.sh bridge.sh)
+SCRIPTS=(init lib.sh identity.sh read.sh attack.sh bridge.sh acquire.sh)
 
 # shellcheck source=copy.sh
 . "$here/copy.sh"

@@ -22,6 +22,7 @@ mod filters;
 mod hikvision_texts;
 mod holes;
 mod hostile;
+mod image_bridge;
 mod machine;
 mod manual;
 mod output_folder;

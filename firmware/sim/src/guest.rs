@@ -15,8 +15,17 @@ use std::{
 use wb_attest::sha256;
 
 /// What goes into the guest and is kept with its digest in the stamp of `prepare.sh`.
-const STAMPED: [&str; 8] =
-    ["prepare.sh", "copy.sh", "init", "lib.sh", "identity.sh", "read.sh", "attack.sh", "bridge.sh"];
+const STAMPED: [&str; 9] = [
+    "prepare.sh",
+    "copy.sh",
+    "init",
+    "lib.sh",
+    "identity.sh",
+    "read.sh",
+    "attack.sh",
+    "bridge.sh",
+    "acquire.sh",
+];
 /// Memory of a guest that holds more than its own programs, in MiB.
 const EXTENDED_MEMORY: &str = "512";
 

@@ -306,7 +306,30 @@ fn daleel_and_the_core_on_this_computer() {
     assert_eq!(emitted, bridge.judge());
 }
 
-/// HWB-07, A-2 to A-4: the same in front of the emulated board with the product's EHCI driver.
+/// `daleel image --bridge` in the guest, in front of the core on this computer.
+#[test]
+fn daleel_images_behind_the_core_on_this_computer() {
+    let _turn = turn();
+    let Some(laboratory) = program::Laboratory::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, image) = sim::image(folder.path(), 16);
+    let (device, link) = (folder.path().join("device"), folder.path().join("link"));
+    let bridge = sim::Sim::start(&image, &[], &device);
+    let proxy = Proxy::start(&device, &link, Options::default(), PATIENCE).unwrap();
+    let case = program::Case {
+        name: "The core on this computer",
+        kind: Kind::Ata,
+        image: (&file, &image),
+        public_key: program::public_key(&sim::seed()),
+        read_mib: 16,
+        elf: None,
+    };
+    laboratory.acquire(&case, proxy, &link);
+    assert!(bridge.medium(image.len() as u64 / 512) == image, "the medium changed");
+    bridge.judge();
+}
+
+/// HWB-07, A-2 to A-4: `daleel bridge` in front of the emulated board with the product's EHCI driver.
 #[test]
 fn daleel_and_the_emulated_board() {
     let _turn = turn();

@@ -13,7 +13,9 @@ mod rescue_support;
 
 use std::{ops::ControlFlow, time::Duration};
 
-use daleel_acquire::rescue::{Event, Map, Outcome, PassLimits, RescueError, Settings, State};
+use daleel_acquire::rescue::{
+    Event, Map, Outcome, PassLimits, Phase, RescueError, Settings, State,
+};
 use daleel_core::Extent;
 use proptest::prelude::*;
 use rescue_support::{Bad, Disk, Image, Loss, byte_at, go_on, run};
@@ -212,6 +214,8 @@ proptest! {
                 true
             }
         };
+        // Told that the device is gone, the rescue asks it for nothing more.
+        prop_assert!(manner == 2 || disk.reads() <= from + 1);
         // A device that never gave a byte cannot prove that it works; it is told from a dead medium by its presence only.
         let never_read = disk.trace.lock().unwrap().iter().all(|(_, came)| !came);
         if !(never_read && manner == 2) {
@@ -253,5 +257,41 @@ proptest! {
         prop_assert_eq!(result.unwrap(), Outcome::Finished);
         prop_assert_eq!(map.iter().collect::<Vec<_>>(), settled(&disk));
         check_image(&disk, &image);
+    }
+}
+
+/// a disk of 2 GiB with a wide damaged band, a dead zone with a good island in it, and single errors, interrupted many
+/// times: the parts of the engine that small disks do not reach.
+#[test]
+fn a_large_disk_ends_as_what_it_is() {
+    let (len, mib) = (2u64 << 30, (1u64 << 20) / 512);
+    let mut numbers = rescue_support::Numbers(5);
+    let mut bad: Vec<u64> = (0..30).map(|_| numbers.below(len / 512)).collect();
+    bad.extend((500 * mib..540 * mib).filter(|_| numbers.below(250) == 0));
+    bad.extend((1200 * mib..1230 * mib).filter(|at| !(1219 * mib..1222 * mib).contains(at)));
+    let disk = Disk::new(len, 512, Bad::of_sectors(bad, 512));
+    let mut map = Map::new(len);
+    let mut passes = Vec::new();
+    for round in 0..200 {
+        let mut failures = 0;
+        let (result, _, after) =
+            run(&disk, &mut rescue_support::Nowhere, map, &Settings::default(), &mut |event| {
+                match event {
+                    Event::Pass { phase, pass, .. } => passes.push((*phase, *pass)),
+                    Event::Failed { .. } => failures += 1,
+                    _ => {}
+                }
+                let is_over = failures > 20 + 20 * round * round;
+                if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+        map = after;
+        check_truth(&disk, &map, None);
+        if result.unwrap() == Outcome::Finished {
+            break;
+        }
+    }
+    assert_eq!(map.iter().collect::<Vec<_>>(), settled(&disk));
+    for pass in [1, 2, 3] {
+        assert!(passes.contains(&(Phase::Copying, pass)), "copying pass {pass} was not reached");
     }
 }

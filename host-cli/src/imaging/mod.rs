@@ -209,9 +209,13 @@ fn exit_of_record(record: &ImageJson) -> Exit {
     let is_equal = record.read_back.iter().all(|one| one.equal);
     let is_trusted = !record.limitations.iter().any(|text| text.starts_with("NOT TRUSTED"));
     let holes = &record.acquisition.holes;
+    let is_covered = match &record.write_blocker {
+        WriteBlocker::Bridge { covered_bytes, .. } => *covered_bytes >= record.medium.bytes,
+        WriteBlocker::Given { .. } | WriteBlocker::NoneNamed => true,
+    };
     match (is_equal && is_trusted, holes.unreadable_bytes, holes.not_acquired_bytes) {
         (false, ..) => Exit::Verification,
-        (true, 0, 0) => Exit::Success,
+        (true, 0, 0) if is_covered => Exit::Success,
         (true, ..) => Exit::Findings,
     }
 }

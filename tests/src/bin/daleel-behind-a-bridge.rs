@@ -7,20 +7,19 @@
 //! is unreadable), `slow` (a megabyte takes a tenth of a second). `DALEEL_BOOTS` is how often the bridge was powered up.
 
 // A model that does not come up has to fail the test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::{
     env, io,
     path::Path,
     process::ExitCode,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use daleel::bridge::{
     attached::{Attached, find_with},
-    link::Link,
     port::{Identity, Port, PortError},
     sim::SimPort,
 };
@@ -28,10 +27,10 @@ use daleel_acquire::devices::{
     Disk,
     elsewhere::{Elsewhere, read_with},
 };
-use wb_attest::interface::{Setup, flag};
+use wb_attest::interface::{Info, Request, Setup, flag};
 use wb_sim::{
     bridge::Setup as SimSetup,
-    drive::DriveConfig,
+    drive::{BadBlocks, BadKind, DriveConfig},
     host::Phase,
 };
 
@@ -45,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Megabytes that are read after a restart before a session is waited for.
 const BETWEEN: u64 = 4;
 
+/// The serial is that of the key, which outlives a restart.
+static IDENTITY: LazyLock<Identity> = LazyLock::new(|| power_up(1, None).identity().clone());
 static BRIDGE: Mutex<Option<Model>> = Mutex::new(None);
 
 /// The bridge, and the faults that are still to come.
@@ -58,7 +59,9 @@ struct Model {
 
 fn main() -> ExitCode {
     find_with(|| Ok(vec![Box::new(OnPort)]));
-    read_with(|path| path.ends_with("behind.bridge").then(|| Arc::new(Behind) as Arc<dyn Elsewhere>));
+    read_with(|path| {
+        path.ends_with("behind.bridge").then(|| Arc::new(Behind) as Arc<dyn Elsewhere>)
+    });
     daleel::main()
 }
 
@@ -67,7 +70,8 @@ fn power_up(boots: u32, bad: Option<u64>) -> SimPort {
     let setup = SimSetup { boot_counter: boots, ..SimSetup::default() };
     let mut config = DriveConfig::default();
     if let Some(megabyte) = bad {
-        config.faults.bad_blocks.insert(megabyte * (MEGABYTE / SECTOR) as u64);
+        let first = megabyte * (MEGABYTE / SECTOR) as u64;
+        config.faults.bad.push(BadBlocks { blocks: first..first + 1, kind: BadKind::Medium });
     }
     let mut sim = SimPort::new(&setup, config).unwrap();
     sim.host().command(&[0; 6], Phase::None).ok().unwrap();
@@ -88,7 +92,8 @@ impl Model {
 
     /// Whether a fault is due, once.
     fn takes(&mut self, what: &str, megabyte: u64) -> bool {
-        let place = self.faults.iter().position(|fault| (fault.0.as_str(), fault.1) == (what, megabyte));
+        let place =
+            self.faults.iter().position(|fault| (fault.0.as_str(), fault.1) == (what, megabyte));
         place.map(|place| self.faults.remove(place)).is_some()
     }
 
@@ -98,7 +103,8 @@ impl Model {
 
     fn has_session(&mut self) -> bool {
         let Some(sim) = &mut self.sim else { return false };
-        Link::new(sim as &mut dyn Port).info().is_ok_and(|info| info.has(flag::SESSION))
+        let answer = sim.control_in(&Request::Info.setup().unwrap()).unwrap();
+        Info::parse(&answer).unwrap().has(flag::SESSION)
     }
 
     /// What happens before a megabyte is read; whether it can be read now.
@@ -182,7 +188,7 @@ struct OnPort;
 
 impl Attached for OnPort {
     fn identity(&self) -> Identity {
-        power_up(1, None).identity().clone()
+        IDENTITY.clone()
     }
 
     fn open(&self) -> Result<Box<dyn Port>, PortError> {

@@ -4,6 +4,9 @@
 //! programs that share no code with it: the statements are those that the bridge gave, byte for byte; their counters are the commands
 //! that the link carried; their refusals those that the guest got; the log the digests of the image; the signatures are OpenSSL's to judge.
 
+#[path = "acquired.rs"]
+mod acquired;
+
 use std::{
     ffi::OsString,
     fs,
@@ -34,6 +37,8 @@ use crate::{
     wire,
 };
 
+/// What the guest carried out, in a folder of its own.
+const OUT: &str = "out";
 /// MiB that the second session reads.
 const KEPT_MIB: u64 = 2;
 /// Parts of the script that have commands refused, in their order, and how many of each would change the drive.
@@ -107,7 +112,32 @@ impl Laboratory {
     /// The guest at its work on a bridge; how many command wrappers the bridge says that it sent to its drive, at the end.
     pub fn work(&self, case: &Case<'_>, proxy: Proxy, link: &Path) -> u64 {
         let folder = tempfile::tempdir().unwrap();
-        let place = |name: &str| folder.path().join(name);
+        let words = format!(
+            "daleel.run=bridge daleel.read_mib={} daleel.kept_mib={KEPT_MIB}",
+            case.read_mib
+        );
+        let (run, enrolled) = self.attend(case, &proxy, link, folder.path(), &words);
+        let examiner = Examiner(&proxy);
+        examiner.start();
+        let (last, _) = examiner.finish();
+        let trace = proxy.stop().unwrap();
+        let out = folder.path().join(OUT);
+        let report = Report { case, run: &run, trace: &trace, out: &out, enrolled: &enrolled };
+        report.check(&self.program);
+        last.emitted.cbws
+    }
+
+    /// The guest at its work, with the program and the bridge's key in it; what it carried out lies in `folder` then. The run, and the key
+    /// as a file.
+    fn attend(
+        &self,
+        case: &Case<'_>,
+        proxy: &Proxy,
+        link: &Path,
+        folder: &Path,
+        words: &str,
+    ) -> (Run, PathBuf) {
+        let place = |name: &str| folder.join(name);
         let enrolled = place("enrolled.pem");
         fs::write(&enrolled, pem(&case.public_key)).unwrap();
         let mut files = vec![enrolled.clone()];
@@ -119,23 +149,13 @@ impl Laboratory {
         let guest = self.guest.with(&place("initramfs"), &programs, &files).unwrap();
         let carried = place("carried.tar");
         let serial = ["-serial".to_owned(), format!("file:{}", carried.display())];
-        let words = format!(
-            "daleel.run=bridge daleel.read_mib={} daleel.kept_mib={KEPT_MIB}",
-            case.read_mib
-        );
-        let run = crate::attend(&guest, &proxy, link, &words, &serial);
-        let examiner = Examiner(&proxy);
-        examiner.start();
-        let (last, _) = examiner.finish();
-        let trace = proxy.stop().unwrap();
-        let out = place("out");
+        let run = crate::attend(&guest, proxy, link, words, &serial);
+        let out = place(OUT);
         fs::create_dir(&out).unwrap();
         let mut unpack = Command::new("tar");
         let unpacked = unpack.arg("-xmf").arg(&carried).arg("-C").arg(&out).status().unwrap();
         assert!(unpacked.success(), "what the guest carried out");
-        let report = Report { case, run: &run, trace: &trace, out: &out, enrolled: &enrolled };
-        report.check(&self.program);
-        last.emitted.cbws
+        (run, enrolled)
     }
 }
 

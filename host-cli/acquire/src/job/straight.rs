@@ -100,6 +100,10 @@ impl Job<'_> {
             Some(checkpoint) => format!("goes on at byte {}", checkpoint.position),
         };
         self.enter(Step::Image, self.start.media_bytes, &why)?;
+        // What a run that stopped before its first checkpoint left is no beginning of anything.
+        if checkpoint.is_none() {
+            self.clear_straight()?;
+        }
         let request = self.request;
         let all: Vec<&Path> = folders(request).collect();
         let reconnects = Mutex::default();

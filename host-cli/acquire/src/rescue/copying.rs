@@ -2,8 +2,8 @@
 //!
 //! A failed read costs as much time as hundreds of megabytes of good ones, so what counts is how likely the next read fails.
 //! 1: forwards, skipping ahead behind every failure; a widely damaged stretch is left until the rest was read. 2: what was
-//! skipped, backwards, until a read of it fails. 3: what is left, forwards; of long stretches between failures the middles
-//! first (bisection). Facts: GNU ddrescue manual 1.27, chapter "Algorithm", whose order of passes this is.
+//! skipped, backwards, until a read of it fails. 3: what is left, the longest stretch first, very long ones from their middle
+//! (bisection). Facts: GNU ddrescue manual 1.27, chapter "Algorithm", whose order of passes this is.
 //!
 //! Where failures are frequent a cluster is read sector by sector: that takes 25 ms, gives what lies before the first bad sector,
 //! and finds that sector, where one read of the whole cluster would give nothing and find nothing for the same failure. The rest
@@ -73,11 +73,8 @@ fn skip_ahead(reader: &mut Reader<'_>, domain: Extent, begins: u64) -> Result<()
 fn sound_end(reader: &mut Reader<'_>, stretch: Extent) -> Result<(), Stop> {
     while let Some(gap) = reader.map().previous(State::NonTried, stretch.end(), stretch) {
         halves(reader, gap)?;
-        if reader.map().next(State::NonTried, gap.offset(), gap).is_some() || reader.pass_is_over()
-        {
-            break;
-        }
-        if !is_good(reader, gap.offset()) {
+        let is_open = reader.map().next(State::NonTried, gap.offset(), gap).is_some();
+        if is_open || reader.pass_is_over() || !is_good(reader, gap.offset()) {
             break;
         }
     }
@@ -86,22 +83,21 @@ fn sound_end(reader: &mut Reader<'_>, stretch: Extent) -> Result<(), Stop> {
 
 /// Reads forwards with jumps; gives what was left for later.
 fn skip_through(reader: &mut Reader<'_>, domain: Extent, skip: Skip) -> Result<Vec<Extent>, Stop> {
-    let (mut skip, mut at, mut good) = (skip, domain.offset(), 0u64);
+    let (mut skip, mut at, mut near) = (skip, domain.offset(), 0u64);
     while let Some(gap) = reader.map().next(State::NonTried, at, domain) {
         if reader.pass_is_over() {
             break;
         }
         // Before failures crowd, what follows is likely the rest of a sound disk, and a cluster at once is fastest.
-        let trusted = if skip.is_crowded() { good } else { u64::MAX };
-        let (piece, got) = read_next(reader, gap, trusted)?;
-        good = good.saturating_add(1);
+        let (piece, got) = read_next(reader, gap, skip.is_crowded().then_some(near))?;
+        near = near.saturating_add(1);
         at = match got {
             Got::Good => {
                 skip.good(piece.len());
                 piece.end()
             }
             Got::Slow | Got::Bad => {
-                good = 0;
+                near = 0;
                 skip.failed(piece.len(), piece.end(), domain.end())
             }
             Got::TooLarge => piece.offset(),
@@ -116,16 +112,21 @@ fn first_piece(gap: Extent, unit: u64) -> Extent {
     between(gap.offset(), end.min(gap.end()))
 }
 
-/// Reads the first cluster of `gap`, which follows `good` good ones, in the way that promises most.
-fn read_next(reader: &mut Reader<'_>, gap: Extent, good: u64) -> Result<(Extent, Got), Stop> {
-    let (piece, got) = if good == u64::MAX || reader.pace.expects_good(good) {
+/// Reads the first cluster of `gap` in the way that promises most. `near` counts the good clusters between it and a failure; without
+/// it the cluster is read at once.
+fn read_next(
+    reader: &mut Reader<'_>,
+    gap: Extent,
+    near: Option<u64>,
+) -> Result<(Extent, Got), Stop> {
+    let (piece, got) = if near.is_none_or(|near| reader.pace.expects_good(near)) {
         let piece = first_piece(gap, reader.pace.unit());
         (piece, reader.read(piece, State::NonTrimmed)?)
     } else {
         let cluster = first_piece(gap, reader.pace.cluster());
         (cluster, sector_by_sector(reader, cluster)?)
     };
-    if good == 0 {
+    if near == Some(0) {
         reader.pace.landed(got != Got::Bad);
     }
     Ok((piece, got))
@@ -160,7 +161,7 @@ fn longest_first(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> {
         if length > BISECT {
             from_middle(reader, gap)?;
         } else {
-            forwards(reader, gap, 0)?;
+            forwards(reader, gap, Some(0))?;
         }
         push_gaps(&mut gaps, reader, gap);
     }
@@ -176,25 +177,25 @@ fn push_gaps(gaps: &mut BinaryHeap<(u64, u64)>, reader: &Reader<'_>, within: Ext
 fn from_middle(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
     let middle = gap.offset().saturating_add(gap.len() / 2);
     let upper = between(align_down(middle, reader.pace.cluster()).max(gap.offset()), gap.end());
-    forwards(reader, upper, 0)?;
+    forwards(reader, upper, Some(0))?;
     if is_good(reader, upper.offset()) {
         backwards(reader, between(gap.offset(), upper.offset()))?;
     }
     Ok(())
 }
 
-/// Reads from the start of `gap`, which follows `good` good clusters, until a read fails; gives what is left behind it.
-fn forwards(reader: &mut Reader<'_>, gap: Extent, good: u64) -> Result<Extent, Stop> {
-    let (mut gap, mut good) = (gap, good);
+/// Reads from the start of `gap` until a read fails; gives what is left behind it. `near` is that of [`read_next`].
+fn forwards(reader: &mut Reader<'_>, gap: Extent, near: Option<u64>) -> Result<Extent, Stop> {
+    let (mut gap, mut near) = (gap, near);
     while !gap.is_empty() && !reader.pass_is_over() {
-        let (piece, got) = read_next(reader, gap, good)?;
+        let (piece, got) = read_next(reader, gap, near)?;
         if got != Got::TooLarge {
             gap = between(piece.end(), gap.end());
         }
         if got == Got::Bad {
             break;
         }
-        good = good.saturating_add(1);
+        near = near.map(|near| near.saturating_add(1));
     }
     Ok(gap)
 }
@@ -219,17 +220,16 @@ fn sector_by_sector(reader: &mut Reader<'_>, cluster: Extent) -> Result<Got, Sto
 /// has a good side, and is read in halves.
 fn backwards(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
     let cluster = reader.pace.cluster();
-    let (mut gap, mut found, mut good) = (gap, 0u64, 0u64);
+    let (mut gap, mut found) = (gap, 0u64);
     while !gap.is_empty() && !reader.pass_is_over() {
         let stretch = last_stretch(gap, found, cluster);
         gap = between(gap.offset(), stretch.offset());
-        let trusted = if reader.pace.is_dense() { good } else { u64::MAX };
-        let left = forwards(reader, stretch, trusted)?;
+        let near = found.checked_div(cluster).filter(|_| reader.pace.is_dense());
+        let left = forwards(reader, stretch, near)?;
         if !left.is_empty() || !is_good(reader, stretch.end().saturating_sub(1)) {
             return halves(reader, left);
         }
         found = found.saturating_add(stretch.len());
-        good = good.saturating_add(stretch.len().div_ceil(cluster.max(1)));
     }
     Ok(())
 }
@@ -249,7 +249,7 @@ fn halves(reader: &mut Reader<'_>, gap: Extent) -> Result<(), Stop> {
         let middle = gap.offset().saturating_add(gap.len() / 2);
         let middle = align_down(middle, reader.pace.cluster()).max(gap.offset());
         let upper = between(middle, gap.end());
-        let left = forwards(reader, upper, 0)?;
+        let left = forwards(reader, upper, Some(0))?;
         let holds = left.is_empty() && is_good(reader, upper.end().saturating_sub(1));
         gap = if holds { between(gap.offset(), middle) } else { left };
     }

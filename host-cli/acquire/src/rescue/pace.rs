@@ -78,7 +78,7 @@ impl Pace {
         self.is_large |= self.run >= self.sound_bytes;
     }
 
-    /// The first cluster close to a failure was read.
+    /// The cluster next to a failure was read, where damage is expected.
     pub(super) fn landed(&mut self, is_good: bool) {
         self.landings = self.landings.wrapping_shl(1) | u16::from(!is_good);
     }
@@ -88,14 +88,14 @@ impl Pace {
         self.yielded < self.cluster.saturating_mul(DENSE_CLUSTERS)
     }
 
-    /// Whether the next cluster, behind `good` good ones, is to be read at once. Sector by sector it takes time in which more could
-    /// be had elsewhere, and gives half of itself when it fails. How likely it does is known from the last clusters close to
-    /// failures, and the farther from a failure the less.
-    pub(super) fn expects_good(&self, good: u64) -> bool {
+    /// Whether a cluster with `near` good ones between it and a failure is to be read at once. Sector by sector it takes time in
+    /// which more could be had elsewhere, and gives half of itself when it fails. How likely that is is known from the last
+    /// clusters next to failures, and the farther from a failure the less likely.
+    pub(super) fn expects_good(&self, near: u64) -> bool {
         let failed = u64::from(self.landings.count_ones()).saturating_add(1);
         let of = u64::from(u16::BITS).saturating_add(2);
         let yielded = self.yielded.max(self.run);
-        let elsewhere = yielded.saturating_mul(good.saturating_add(1)).saturating_mul(of);
+        let elsewhere = yielded.saturating_mul(near.saturating_add(1)).saturating_mul(of);
         self.failures < YIELD_WEIGHT
             || elsewhere > self.cluster.saturating_mul(ONCE_WORTH).saturating_mul(failed)
     }

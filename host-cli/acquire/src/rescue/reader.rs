@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The edges of `area` were found: what of it was not trimmed is to be scraped.
-    pub(super) fn to_scrape(&mut self, area: Extent) {
+    pub(super) fn leave_to_scraping(&mut self, area: Extent) {
         let open: Vec<Extent> = self
             .map
             .within(area)
@@ -289,6 +289,9 @@ impl<'a> Reader<'a> {
                 }
                 Err(MediumError::Lost(reason)) => return Err(Stop::Lost { extent: at, reason }),
                 Err(MediumError::Unreadable(error)) => {
+                    if let Err(gone) = self.medium.check_presence() {
+                        return Err(Stop::Lost { extent: at, reason: gone.to_string() });
+                    }
                     reason = Some(format!("{extent} was read before and now fails: {error}"));
                 }
             }

@@ -36,7 +36,7 @@ pub(super) fn trim(reader: &mut Reader<'_>, domain: Extent) -> Result<(), Stop> 
             left = backwards(reader, left)?;
         }
         if !reader.pass_is_over() {
-            reader.to_scrape(left);
+            reader.leave_to_scraping(left);
         }
     }
     Ok(())

@@ -4,7 +4,8 @@
 //! directly, one cluster again after a good read, at most a hundredth of the medium. In a widely damaged stretch that lands on
 //! good clusters between bad ones all the time, and pays a failure for each. So when failures crowd, a place farther on is
 //! looked at: when it is sound, reading goes on there and the damaged stretch is read afterwards; when it is not, reading
-//! goes back, and the next look waits twice as long and goes twice as far. Damage everywhere thus costs a few looks only.
+//! goes back, and the next look waits longer and goes farther. Damage everywhere thus costs a few looks only, and none where
+//! nothing sound was seen before.
 
 use daleel_core::Extent;
 
@@ -15,17 +16,16 @@ const MOST_PART: u64 = 100;
 const MOST: u64 = 1 << 30;
 /// Failures with fewer good clusters than this since the one before crowd.
 const CLOSE_CLUSTERS: u64 = 8;
-/// So many of the last [`WINDOW`] failures have to crowd before another place is looked at.
+/// So many of the last sixteen failures have to crowd before another place is looked at.
 const CROWD: u32 = 14;
 /// And so many of them with good clusters in between.
 const MIXED: u32 = 4;
-const WINDOW: u32 = u16::BITS;
 /// Failures before the second look; the wait doubles from look to look.
 const LOOK_WAIT: u32 = 8;
 /// Failures before the first look where no sound place was seen yet: there may be none.
 const UNSEEN_WAIT: u32 = 64;
-/// How much farther each look goes than the one before, which first goes as far as the damage is long.
-const LOOK_FARTHER: u64 = 3;
+/// The first look goes as many lengths of the damage so far beyond it, and each other one so much farther than the one before.
+const LOOK_FARTHER: u64 = 4;
 /// Farthest look as a part of the medium.
 const LOOK_FARTHEST_PART: u64 = 8;
 /// Good bytes in a row that show a place to be sound.
@@ -197,13 +197,13 @@ mod tests {
         let begin = crowd(&mut skip, CROWD);
         let passed = u64::from(CROWD) * 3 * CLUSTER;
         let damage = passed + 2 * CLUSTER;
-        assert_eq!(begin, passed + damage);
+        assert_eq!(begin, passed + 4 * damage);
         // Damaged there too: back, and the next look waits and goes farther.
         let back = crowd(&mut skip, 1);
         assert_eq!(back, passed);
         let begin = crowd(&mut skip, LOOK_WAIT);
         let later = back + u64::from(LOOK_WAIT) * 3 * CLUSTER;
-        assert_eq!(begin, later + 4 * damage);
+        assert_eq!(begin, later + 16 * damage);
         skip.good(SOUND);
         assert_eq!(skip.into_later(), [between(later, begin)]);
     }
