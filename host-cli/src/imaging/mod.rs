@@ -148,8 +148,10 @@ fn run_one<'a>(
     }
 }
 
+/// A run that goes on has the wishes that the image was begun with.
 fn guide_of(request: &Request) -> Result<guide::RecorderGuide, Failure> {
-    let order = &request.settings.order;
+    let begun = if request.resume { job::begun_order(&request.out).ok() } else { None };
+    let order = begun.as_ref().unwrap_or(&request.settings.order);
     let wishes = order.first.iter().chain(&order.only).map(|text| guide::Wish::parse(text));
     Ok(guide::RecorderGuide::new(wishes.collect::<Result<_, _>>()?))
 }

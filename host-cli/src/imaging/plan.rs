@@ -11,7 +11,7 @@ use daleel_acquire::{
 use serde::Serialize;
 
 use crate::{
-    exit::Exit,
+    exit::{Exit, Failure},
     output::{out, print_json},
 };
 
@@ -71,7 +71,10 @@ fn plan(request: &Request) -> Result<PlanJson> {
     let settings = &request.settings;
     let limit = space::largest_file(&request.out)?;
     let set = match settings.format {
-        Format::E01 { segment, .. } => Some(Plan::new(media_bytes, sector_bytes, segment, limit)?),
+        Format::E01 { segment, .. } => {
+            let plan = Plan::new(media_bytes, sector_bytes, segment, limit);
+            Some(plan.map_err(|error| Failure::new(Exit::Input, error.to_string()))?)
+        }
         Format::Raw | Format::SplitRaw { .. } => None,
     };
     let is_out_of_order = settings.order.is_out_of_order();

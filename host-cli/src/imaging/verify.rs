@@ -356,6 +356,9 @@ impl Subject {
             |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let names: Vec<String> = self.stored.paths().iter().map(|path| name(path)).collect();
         match (self.stored.ewf(), names.as_slice()) {
+            (Some(_), [first, ..]) if self.stored.bytes() > self.media_bytes => {
+                format!("img_cat {first} | head -c {}", self.media_bytes)
+            }
             (Some(_), [first, ..]) => format!("img_cat {first}"),
             (None, names) => format!("cat {}", names.join(" ")),
             (Some(_), []) => "img_cat".to_owned(),
@@ -371,10 +374,7 @@ impl Subject {
             found.map(|(_, digest)| hex(digest)).unwrap_or_default()
         };
         let command = |algorithm: Algorithm| {
-            let is_raw_file = self.stored.ewf().is_none();
-            let source = self.raw_command();
-            (is_raw_file || self.stored.bytes() == self.media_bytes)
-                .then(|| format!("{source} | {}", algorithm.program()))
+            Some(format!("{} | {}", self.raw_command(), algorithm.program()))
         };
         if let Some(record) = &self.record {
             for digest in &record.digests {

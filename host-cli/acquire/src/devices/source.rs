@@ -68,6 +68,20 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// What it is now, as far as the system says without asking the device: after it was read.
+    pub fn identity_now(&self) -> Identity {
+        let mut identity = self.identity.clone();
+        if let Some(disk) = self.medium.disk() {
+            identity.disk = Roots::default().disk(&disk.name);
+        }
+        if identity.kind == SourceKind::File {
+            let modified = fs::metadata(&identity.path).and_then(|metadata| metadata.modified());
+            let modified = modified.ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+            identity.modified = modified.map(|time| time.to_string());
+        }
+        identity
+    }
+
     /// Asks a disk who it is: before and after it is read. `with_smart` is the choice to read its health, which belongs into the
     /// record. A file has nothing to say.
     pub fn ask(&self, with_smart: bool) -> Option<Report> {

@@ -9,10 +9,10 @@ use daleel_core::Extent;
 use serde_json::Value;
 
 use super::{
-    Job, JobError, MAP_FILE, RAW_FILE, Stated, at,
+    Ended, Job, JobError, MAP_FILE, RAW_FILE, Stated, at,
     device::{self, Moment},
     folders,
-    settings::Format,
+    settings::{Format, Request, Settings, Start},
     sinks::ImageSink,
     straight::Passed,
     watch::Step,
@@ -23,7 +23,8 @@ use crate::{
         blocks::{self, BLOCK_BYTES, BlockDigest, BlockWriter, ListReader, file_digest},
         hex,
     },
-    journal::{Phase, replace_file, sync_folder},
+    journal::{Journal, replace_file, sync_folder},
+    pipeline::PassError,
     record::{
         AcquisitionJson, BlocksJson, DigestJson, ExtentJson, FILE, FileJson, HolesJson, Host,
         ImageJson, MediumJson, ReadBackJson, SCHEMA, Scope, WriteBlocker, file_json, now,
@@ -48,16 +49,65 @@ struct Closed {
     left_out: u64,
 }
 
+/// What reading back gives: what is told of it, and what was found in each folder.
+type ReadBack = (Vec<ReadBackJson>, Vec<Found>);
+
+/// Why reading back gives nothing.
+enum ReadBackError {
+    Stopped,
+    Job(JobError),
+}
+
+impl From<JobError> for ReadBackError {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
+    }
+}
+
+/// An image whose record is written and whose journal was not removed any more: what is left of the end is done.
+///
+/// # Errors
+/// When the record cannot be read or a file not removed.
+pub(super) fn finished(request: &Request) -> Result<Option<Box<ImageJson>>, JobError> {
+    let path = request.out.join(FILE);
+    if !path.exists() || !Journal::is_in(&request.out) {
+        return Ok(None);
+    }
+    let (journal, start, _) = Journal::open::<Start>(&request.out)?;
+    let text = fs::read(&path).map_err(at(&path))?;
+    let record: ImageJson = serde_json::from_slice(&text)
+        .map_err(|error| JobError::Destination(format!("{}: {error}", path.display())))?;
+    remove_raw(&request.out, &start.settings, &record)?;
+    journal.remove()?;
+    Ok(Some(Box::new(record)))
+}
+
+/// Removes the raw file that an image was packed from, where that was asked for and the image was read back and is equal.
+fn remove_raw(out: &Path, settings: &Settings, record: &ImageJson) -> Result<(), JobError> {
+    let is_equal = !record.read_back.is_empty() && record.read_back.iter().all(|one| one.equal);
+    let raw = out.join(RAW_FILE);
+    if settings.remove_raw && is_equal && settings.format != Format::Raw && raw.exists() {
+        fs::remove_file(&raw).map_err(at(&raw))?;
+    }
+    Ok(())
+}
+
 impl Job<'_> {
-    pub(super) fn finish(&mut self, passed: Passed) -> Result<Box<ImageJson>, JobError> {
+    pub(super) fn finish(&mut self, passed: Passed) -> Result<Ended, JobError> {
         let map = self.final_map()?;
         let closed = self.close(passed, &map)?;
         let stated = self.end_blocker(&closed, &map)?;
         self.ask_device_again()?;
-        let (read_back, files) = self.read_back(&closed)?;
+        let (read_back, files) = match self.read_back(&closed) {
+            Ok(read) => read,
+            Err(ReadBackError::Stopped) => {
+                return Ok(Ended::Stopped("stopped while the files were read back".to_owned()));
+            }
+            Err(ReadBackError::Job(error)) => return Err(error),
+        };
         let record = self.record(&map, &closed, stated, read_back, files)?;
         self.keep_record(&record)?;
-        Ok(Box::new(record))
+        Ok(Ended::Record(Box::new(record)))
     }
 
     fn ask_device_again(&self) -> Result<(), JobError> {
@@ -158,7 +208,7 @@ impl Job<'_> {
     }
 
     /// Reads every file again and compares.
-    fn read_back(&mut self, closed: &Closed) -> Result<(Vec<ReadBackJson>, Vec<Found>), JobError> {
+    fn read_back(&mut self, closed: &Closed) -> Result<ReadBack, ReadBackError> {
         let mut answers = Vec::new();
         let mut all = Vec::new();
         if !self.start.settings.read_back {
@@ -184,7 +234,10 @@ impl Job<'_> {
                 workers: self.request.workers,
                 shared: &self.watch.shared,
             };
-            let found = check.run().map_err(|error| JobError::Destination(error.to_string()))?;
+            let found = check.run().map_err(|error| match error {
+                PassError::Stopped { .. } => ReadBackError::Stopped,
+                error => ReadBackError::Job(JobError::Destination(error.to_string())),
+            })?;
             let differences = differences(&found, closed, &stored, same_root);
             self.say(&format!(
                 "read back {}: {}",
@@ -262,7 +315,7 @@ impl Job<'_> {
             parameters: serde_json::to_value(settings).unwrap_or_default(),
             host: Host::this(),
             source: self.start.source.clone(),
-            source_after: serde_json::to_value(&self.opened.identity).unwrap_or_default(),
+            source_after: serde_json::to_value(self.opened.identity_now()).unwrap_or_default(),
             device: device::kept(&self.request.out, Moment::Before),
             device_after: device::kept(&self.request.out, Moment::After),
             write_blocker: blocker,
@@ -341,34 +394,21 @@ impl Job<'_> {
         earlier.saturating_add(this)
     }
 
-    /// Writes the record where the image is, and only then removes the journal.
+    /// Writes the record where the image is, in the first folder last, and only then removes the journal: a run that is killed in
+    /// between finds a finished image.
     fn keep_record(&mut self, record: &ImageJson) -> Result<(), JobError> {
         let mut text = serde_json::to_vec_pretty(record)
             .map_err(|error| JobError::Internal(error.to_string()))?;
         text.push(b'\n');
         self.say("the image is finished");
-        for (index, folder) in folders(self.request).enumerate() {
-            let path = folder.join(FILE);
-            if path.exists() {
-                let text = format!("{} is there already", path.display());
-                return Err(JobError::Destination(text));
-            }
-            replace_file(&path, &text).map_err(at(&path))?;
-            if index > 0 {
-                let log = folder.join(crate::log::FILE);
-                fs::copy(self.request.out.join(crate::log::FILE), &log).map_err(at(&log))?;
-            }
+        let out = self.request.out.as_path();
+        if let Some(also) = &self.request.also {
+            let log = also.join(crate::log::FILE);
+            fs::copy(out.join(crate::log::FILE), &log).map_err(at(&log))?;
+            replace_file(&also.join(FILE), &text).map_err(at(also))?;
         }
-        let is_equal = !record.read_back.is_empty() && record.read_back.iter().all(|one| one.equal);
-        let raw = self.request.out.join(RAW_FILE);
-        if self.start.settings.remove_raw
-            && is_equal
-            && self.start.settings.format != Format::Raw
-            && raw.exists()
-        {
-            fs::remove_file(&raw).map_err(at(&raw))?;
-        }
-        self.journal.set(&Phase::Rescue)?;
+        replace_file(&out.join(FILE), &text).map_err(at(out))?;
+        remove_raw(out, &self.start.settings, record)?;
         let work = self.journal.folder().to_owned();
         fs::remove_dir_all(&work).map_err(at(&work))
     }

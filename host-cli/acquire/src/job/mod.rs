@@ -190,6 +190,11 @@ pub fn run<'a>(
     helpers: Helpers<'a>,
     watch: &'a Watch,
 ) -> Result<Outcome, JobError> {
+    if request.resume
+        && let Some(record) = finish::finished(request)?
+    {
+        return Ok(Outcome::Finished(record));
+    }
     let (mut job, phase) = if request.resume {
         Job::take_up(request, helpers, watch)?
     } else {
@@ -197,6 +202,15 @@ pub fn run<'a>(
     };
     let phase = phase.unwrap_or_else(|| job.first_phase());
     job.work(phase)
+}
+
+/// The way of reading that an unfinished image was begun with.
+///
+/// # Errors
+/// When there is none, or its journal is damaged.
+pub fn begun_order(folder: &Path) -> Result<settings::Order, JobError> {
+    let (_, start, _) = Journal::open::<Start>(folder)?;
+    Ok(start.settings.order)
 }
 
 /// The folders that get the image.
@@ -355,7 +369,10 @@ impl<'a> Job<'a> {
             match next {
                 Next::Phase(next) => phase = next,
                 Next::Pause { position, why, lost } => return self.pause(position, why, lost),
-                Next::Finish(passed) => return self.finish(*passed).map(Outcome::Finished),
+                Next::Finish(passed) => match self.finish(*passed)? {
+                    Ended::Record(record) => return Ok(Outcome::Finished(record)),
+                    Ended::Stopped(why) => return self.pause(self.start.media_bytes, why, false),
+                },
             }
         }
     }
@@ -373,6 +390,13 @@ impl<'a> Job<'a> {
         let name = step.as_str().to_owned();
         self.note(Event::Phase { when: now(), name, why: why.to_owned() })
     }
+}
+
+/// How the end of an image went.
+enum Ended {
+    Record(Box<ImageJson>),
+    /// While the files were read back; the next run does the last group and the reading back again.
+    Stopped(String),
 }
 
 /// What comes after a phase.

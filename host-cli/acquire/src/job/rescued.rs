@@ -264,7 +264,7 @@ impl Job<'_> {
         loop {
             let medium = self.medium.clone();
             let mut observer =
-                Observer::new(self.watch, &self.log, self.request.out.join(MAP_FILE));
+                Observer::new(self.watch, &self.log, self.request.out.join(MAP_FILE), rescue.map());
             let ended = rescue.run(&*medium, &mut StoreRef(&mut *store), &clock, &mut |event| {
                 observer.see(event)
             });
@@ -381,7 +381,7 @@ struct Observer<'o> {
 }
 
 impl<'o> Observer<'o> {
-    fn new(watch: &'o Watch, log: &'o Log, path: PathBuf) -> Self {
+    fn new(watch: &'o Watch, log: &'o Log, path: PathBuf, map: &Map) -> Self {
         let errors = watch.errors();
         Self {
             watch,
@@ -390,7 +390,7 @@ impl<'o> Observer<'o> {
             passes: Vec::new(),
             pass: None,
             errors_before: errors,
-            finished: 0,
+            finished: map.bytes_of(State::Finished),
             errors,
             failed: None,
         }
