@@ -44,8 +44,12 @@ impl Run {
 fn run(folder: &Path, command: &str) -> Run {
     Command::new("sync").status().unwrap();
     let script = format!("TIMEFORMAT='%R %U %S'; time {command} >/dev/null 2>err.txt");
-    let output =
-        Command::new("bash").args(["-c", &script]).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let told = fs::read_to_string(folder.join("err.txt")).unwrap_or_default();
     assert!(matches!(output.status.code(), Some(0 | 1)), "{command}: {told}");
     let text = String::from_utf8(output.stderr).unwrap();
@@ -144,7 +148,10 @@ fn e01(folder: &Path, bytes: u64, half_empty: bool) {
     let own = size_of(&folder.join("e"), "image.E");
     run(folder, &commands[1].1);
     let other = size_of(folder, "other.E");
-    println!("  size {own} against {other} of fast: {:+.3} %", (own as f64 / other as f64 - 1.0) * 100.0);
+    println!(
+        "  size {own} against {other} of fast: {:+.3} %",
+        (own as f64 / other as f64 - 1.0) * 100.0
+    );
     clean(folder);
 }
 
@@ -159,7 +166,9 @@ fn raw(folder: &Path, bytes: u64) {
         ("dc3dd", "dc3dd if=disk.dd of=other.raw hash=md5 hash=sha256".to_owned()),
     ];
     let runs = compare(folder, &commands, &|| clean(folder));
-    println!("raw, incompressible, {bytes} bytes, MD5 and SHA-256 (ours with the block list besides):");
+    println!(
+        "raw, incompressible, {bytes} bytes, MD5 and SHA-256 (ours with the block list besides):"
+    );
     table(bytes, &commands, &runs);
     println!(
         "  per CPU second {:.2} times dc3dd; wall {:.2} times",
@@ -184,7 +193,15 @@ impl Slow {
         let fuse = Command::new("nbdfuse")
             .arg(&node)
             // Bits a second.
-            .args(["[", "nbdkit", "--filter=rate", "file", image.to_str().unwrap(), "rate=2000000000", "]"])
+            .args([
+                "[",
+                "nbdkit",
+                "--filter=rate",
+                "file",
+                image.to_str().unwrap(),
+                "rate=2000000000",
+                "]",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -214,10 +231,7 @@ fn limited(folder: &Path, bytes: u64) {
     let node = slow.mount.display();
     let commands = [
         ("dd, direct", format!("dd if={node} of=/dev/null bs=4M iflag=direct")),
-        (
-            "daleel, E01",
-            format!("{DALEEL} image {node} --out e --hash md5,sha256 --no-read-back"),
-        ),
+        ("daleel, E01", format!("{DALEEL} image {node} --out e --hash md5,sha256 --no-read-back")),
     ];
     let runs = compare(folder, &commands, &|| clean(folder));
     println!("a source of 250 MB/s, {bytes} bytes:");
@@ -232,7 +246,8 @@ fn limited(folder: &Path, bytes: u64) {
 }
 
 fn main() {
-    let mib: u64 = env::var("DALEEL_BENCH_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(2048);
+    let mib: u64 =
+        env::var("DALEEL_BENCH_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(2048);
     let bytes = mib << 20;
     let own = tempfile::tempdir().unwrap();
     let folder = env::var_os("DALEEL_BENCH_DIR").map_or(own.path().to_owned(), PathBuf::from);

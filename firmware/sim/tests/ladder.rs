@@ -387,6 +387,64 @@ fn daleel_and_the_pico() {
     pico.lock().unwrap_or_else(PoisonError::into_inner).judge();
 }
 
+/// `daleel image --bridge` in front of the emulated board with the product's EHCI driver.
+#[test]
+fn daleel_images_behind_the_emulated_board() {
+    let _turn = turn();
+    let Some(laboratory) = program::Laboratory::find() else { return };
+    let firmware = match board::Board::find() {
+        Ok(firmware) => firmware,
+        Err(why) => return skip(&why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, image) = sim::image(folder.path(), 16);
+    let link = folder.path().join("link");
+    let board = board::Board::start(&firmware, folder.path(), &file, &[]);
+    let proxy = board.link(&link, PATIENCE);
+    Examiner(&proxy).wait("no drive", |info| info.has(flag::DRIVE | flag::KEY));
+    let case = program::Case {
+        name: "The emulated board",
+        kind: Kind::Scsi,
+        image: (&file, &image),
+        public_key: program::public_key(&board::SEED),
+        read_mib: 16,
+        elf: None,
+    };
+    laboratory.acquire(&case, proxy, &link);
+    board.judge();
+    assert!(std::fs::read(&file).unwrap() == image, "the image changed");
+}
+
+/// `daleel image --bridge` in front of the Pico's release image.
+#[test]
+fn daleel_images_behind_the_pico() {
+    let _turn = turn();
+    let Some(laboratory) = program::Laboratory::find() else { return };
+    let parts = match pico::find() {
+        Ok(parts) => parts,
+        Err(why) => return skip(&why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, image) = sim::image(folder.path(), 16);
+    let (device, link) = (folder.path().join("device"), folder.path().join("link"));
+    let pico = Arc::new(Mutex::new(pico::Pico::start(&parts, &file, &[])));
+    let options = Options { record: false, max_events: 0 };
+    let server = Server::start(Arc::clone(&pico), &device, options).unwrap();
+    let proxy = Proxy::start(&device, &link, Options::default(), PATIENCE).unwrap();
+    let info = Examiner(&proxy).wait("no card", |info| info.has(flag::DRIVE | flag::KEY));
+    let case = program::Case {
+        name: "The Pico",
+        kind: Kind::Card,
+        image: (&file, &image),
+        public_key: info.public_key,
+        read_mib: 16,
+        elf: None,
+    };
+    laboratory.acquire(&case, proxy, &link);
+    server.stop().unwrap();
+    pico.lock().unwrap_or_else(PoisonError::into_inner).judge();
+}
+
 /// Every command that the guest's scripts name has an answer by hand, for every kind of drive, and no answer is for a name that they lack.
 #[test]
 fn every_command_of_the_guest_is_judged() {

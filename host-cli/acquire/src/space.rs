@@ -23,7 +23,7 @@ fn existing(path: &Path) -> PathBuf {
 /// When the system does not say.
 #[cfg(target_os = "linux")]
 pub fn free(folder: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(&existing(folder))?;
+    let stat = rustix::fs::statvfs(existing(folder))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
@@ -34,7 +34,7 @@ pub fn free(folder: &Path) -> io::Result<u64> {
 #[cfg(target_os = "linux")]
 pub fn largest_file(folder: &Path) -> io::Result<Option<u64>> {
     const MSDOS: i128 = 0x4d44;
-    let kind = rustix::fs::statfs(&existing(folder))?.f_type;
+    let kind = rustix::fs::statfs(existing(folder))?.f_type;
     Ok((i128::from(kind) == MSDOS).then_some(FAT_FILE_MAX))
 }
 

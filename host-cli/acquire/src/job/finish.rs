@@ -283,7 +283,7 @@ impl Job<'_> {
     fn is_raw_kept(&self, found: &[Found]) -> bool {
         let is_beside =
             self.start.settings.format != Format::Raw && self.request.out.join(RAW_FILE).exists();
-        is_beside && !(self.start.settings.remove_raw && !found.is_empty())
+        is_beside && (found.is_empty() || !self.start.settings.remove_raw)
     }
 
     fn record(
@@ -383,7 +383,7 @@ impl Job<'_> {
         let image = closed.images.first()?;
         let opened = daleel_image::open(image, Some(&self.request.out.join(MAP_FILE))).ok()?;
         let daleel_core::Input::Volume(volume) = opened.input else { return None };
-        (volume.source.len() > 0).then(|| guide.camera_time(volume.source))?
+        (!volume.source.is_empty()).then(|| guide.camera_time(volume.source))?
     }
 
     /// Time spent in runs. Earlier runs are told by their events.

@@ -67,7 +67,7 @@ impl Place {
         let port = one.open().map_err(|error| {
             Failure::new(Exit::Input, format!("bridge {}: {error}", one.identity().line()))
         })?;
-        let mut link = Link::telling(port, |text| say(text));
+        let mut link = Link::telling(port, say);
         let info = link.info().map_err(failure)?;
         if info.has(flag::KEY) {
             check_serial(&serial, &info.public_key)?;
