@@ -284,7 +284,10 @@ fn a_full_output_is_4() {
 fn every_verb_is_known_to_these_tests() {
     let known =
         ["identify", "list", "show", "extract", "logs", "bridge", "demo", "completions", "man"];
+    // Imaging has a test binary of its own, `acquire`, and `devices` in this one.
+    let elsewhere = ["devices", "doctor", "image", "verify"];
     for verb in verbs() {
-        assert!(known.contains(&verb.as_str()), "{verb} needs tests of its own");
+        let verb = verb.as_str();
+        assert!(known.contains(&verb) || elsewhere.contains(&verb), "{verb} needs tests of its own");
     }
 }

@@ -46,14 +46,6 @@ pub struct Image {
     /// A second folder, on another disk, that gets the same in the same pass
     #[arg(long, value_name = "DIR")]
     also: Option<PathBuf>,
-    #[command(flatten)]
-    form: FormArgs,
-    #[command(flatten)]
-    reading: ReadingArgs,
-    #[command(flatten)]
-    words: WordArgs,
-    #[command(flatten)]
-    blocker: BridgeArgs,
     /// Go on with an unfinished image, with the settings it was begun with
     #[arg(long)]
     resume: bool,
@@ -70,6 +62,14 @@ pub struct Image {
     output: OutputArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    #[command(flatten)]
+    words: WordArgs,
+    #[command(flatten)]
+    blocker: BridgeArgs,
 }
 
 /// The form of the image.
@@ -158,19 +158,19 @@ impl BridgeArgs {
 #[command(next_help_heading = "Operator's words")]
 struct WordArgs {
     /// Case number, for the E01 container
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     case_number: String,
     /// Evidence number, for the E01 container
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     evidence_number: String,
     /// Examiner, for the E01 container
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     examiner: String,
     /// Description, for the E01 container
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
     /// Notes, for the E01 container
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     notes: String,
     /// Maker, model, serial number and firmware of a write blocker that is not a Daleel bridge; kept as given
     #[arg(long, value_name = "TEXT")]
