@@ -288,6 +288,9 @@ fn every_verb_is_known_to_these_tests() {
     let elsewhere = ["devices", "doctor", "image", "verify"];
     for verb in verbs() {
         let verb = verb.as_str();
-        assert!(known.contains(&verb) || elsewhere.contains(&verb), "{verb} needs tests of its own");
+        assert!(
+            known.contains(&verb) || elsewhere.contains(&verb),
+            "{verb} needs tests of its own"
+        );
     }
 }
