@@ -48,8 +48,8 @@ impl Report<'_> {
         self.check_blocks();
         let statements = self.check_session(session, self.case.read_mib);
         let name = name_of(&statements[0]);
-        assert_eq!(self.statement_files(), [name.clone()]);
-        self.check_openssl(&[name.clone()]);
+        assert_eq!(self.statement_files(), std::slice::from_ref(&name));
+        self.check_openssl(std::slice::from_ref(&name));
         let is_read = |one: &&wire::Command| matches!(one.cdb().first(), Some(0x28 | 0x88));
         let commands = wire::commands(self.trace);
         let data =
