@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::parts::{
-    DALEEL, Disk, bad_sectors, daleel_ends, judge, need, record, wait_until, which, write_disk,
+    DALEEL, Disk, bad_sectors, daleel_ends, judge, need, noise, record, wait_until, which,
+    write_disk,
 };
 
 const DISK_BYTES: u64 = 200 << 20;
@@ -83,6 +84,61 @@ fn a_disk_that_fails_in_mid_run_loses_only_its_bad_sectors() {
         }
         daleel_ends(folder.path(), &["verify", "e"], 1);
         drop(disk);
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+/// runs on a failing disk are killed at random points, while it is still read straight, unpacked, rescued and packed: the image is
+/// the same in the end.
+#[test]
+fn killed_while_it_fails_the_image_is_the_same() {
+    let Some(()) = Disk::possible() else { return };
+    let Some(()) = need(&["img_cat"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.dd");
+    write_disk(&image, DISK_BYTES, 24);
+    let bad: Vec<(u64, u64)> =
+        (0..30).map(|number| (280_000 + number * 4001, number % 3 + 1)).collect();
+    let expected = filled(&image, &bad);
+    let disk = failing(folder.path(), &image, &bad);
+    let out = folder.path().join("e");
+    for (number, form) in [&[][..], &["--format", "raw"], &["--also", "f"]].into_iter().enumerate()
+    {
+        let mut arguments = vec!["image", &disk.device, "--out", "e", "--no-read-back"];
+        arguments.extend(form);
+        let mut resumed = arguments.clone();
+        resumed.push("--resume");
+        for (kill, byte) in noise(number as u64 + 7, 12).into_iter().enumerate() {
+            let begun = out.join(".daleel-work/start.json").exists();
+            if out.exists() && !begun {
+                break;
+            }
+            let mut child = Command::new(DALEEL)
+                .args(if begun { &resumed } else { &arguments })
+                .current_dir(folder.path())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            wait_until("the begin", || out.join(".daleel-work/start.json").exists());
+            thread::sleep(Duration::from_millis(100 + u64::from(byte) * 3 + kill as u64 * 30));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        if out.join(".daleel-work").exists() {
+            daleel_ends(folder.path(), &resumed, 1);
+        }
+        assert_eq!(bad_of(&out.join("image.map")), bad, "{form:?}");
+        assert!(fs::read(out.join("image.raw")).unwrap() == expected, "{form:?}");
+        if !form.contains(&"raw") {
+            assert!(judge(&out, "img_cat", &["image.E01"]) == expected, "{form:?}");
+        }
+        if form.contains(&"--also") {
+            assert!(judge(&folder.path().join("f"), "img_cat", &["image.E01"]) == expected);
+            daleel_ends(folder.path(), &["verify", "f"], 1);
+            fs::remove_dir_all(folder.path().join("f")).unwrap();
+        }
+        daleel_ends(folder.path(), &["verify", "e"], 1);
         fs::remove_dir_all(&out).unwrap();
     }
 }

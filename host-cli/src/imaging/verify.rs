@@ -15,7 +15,7 @@ use daleel_acquire::{
         blocks::{self, BLOCK_BYTES, ListReader, block_name, group_name},
         hex,
     },
-    job::MAP_FILE,
+    job::{MAP_FILE, RAW_FILE},
     pipeline::{PassError, Shared},
     record::{self, FileJson, ImageJson},
     stored::{Damage, StoredImage},
@@ -522,10 +522,11 @@ fn read_record(folder: &Path) -> Result<Option<(ImageJson, String)>> {
     Ok(Some((record, hex(&blocks::block_digest(&text)))))
 }
 
-/// Whether a record speaks of these files.
+/// Whether a record speaks of these files, or of an image that was packed from this one.
 fn is_of(record: &ImageJson, stored: &StoredImage) -> bool {
     stored.paths().first().and_then(|path| path.file_name()).is_some_and(|name| {
-        record.files.iter().any(|file| Path::new(&file.name) == Path::new(name))
+        let is_raw = Path::new(name) == Path::new(RAW_FILE);
+        is_raw || record.files.iter().any(|file| Path::new(&file.name) == Path::new(name))
     })
 }
 

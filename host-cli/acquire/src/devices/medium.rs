@@ -145,16 +145,28 @@ impl SourceMedium {
     }
 
     /// Opens the source again, where it is now, and goes on with it if it is the same: serial, size, sectors and read-only state, then
-    /// `samples` by their digests. One attempt; the caller decides how long to wait.
+    /// `samples` by their digests. Of a medium that fails, a sample may be gone by now: one that is the same is enough, and one that
+    /// differs is too many. One attempt; the caller decides how long to wait.
     ///
     /// # Errors
     /// [`MediumError::Lost`] with what was expected and what was found; reads then go on to fail.
     pub fn reconnect(&self, samples: &[Sample]) -> Result<(), MediumError> {
         let reader = self.presence.find().map_err(MediumError::Lost)?;
         self.witnesses().clear();
+        let mut unread = None;
+        let mut same = 0_usize;
         for sample in samples {
-            let bytes = compare(&reader, sample).map_err(MediumError::Lost)?;
-            self.keep(sample.offset, &bytes);
+            match compare(&reader, sample) {
+                Ok(bytes) => {
+                    same = same.saturating_add(1);
+                    self.keep(sample.offset, &bytes);
+                }
+                Err(Unlike::Unreadable(why)) => unread = Some(why),
+                Err(Unlike::Other(why)) => return Err(MediumError::Lost(why)),
+            }
+        }
+        if let Some(why) = unread.filter(|_| same == 0) {
+            return Err(MediumError::Lost(why));
         }
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reader);
         self.check_presence()
@@ -280,27 +292,41 @@ fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(ALIGNMENT)
 }
 
+/// Why a sample is not the same.
+enum Unlike {
+    /// The medium does not give it any more, which says nothing of whose it is.
+    Unreadable(String),
+    /// It is another one, or the device is not there.
+    Other(String),
+}
+
 /// Reads a sample again; its bytes when they are the same.
-fn compare(reader: &Reader, sample: &Sample) -> Result<Buffer, String> {
+fn compare(reader: &Reader, sample: &Sample) -> Result<Buffer, Unlike> {
     let Sample { offset, len, sha256 } = sample;
     let end = offset.checked_add(*len).filter(|end| *end <= reader.len() && *len <= SAMPLE_MAX);
     let size = end.and_then(|_| usize::try_from(*len).ok());
-    let size = size.ok_or_else(|| format!("there are no {len} bytes at {offset}"))?;
+    let size =
+        size.ok_or_else(|| Unlike::Other(format!("there are no {len} bytes at {offset}")))?;
     let mut buffer = Buffer::new(size);
     reader.read(*offset, &mut buffer).map_err(|fault| {
-        let why = match fault {
-            Fault::System(error) => error.to_string(),
-            Fault::Short { got, .. } => format!("the read ended after {got}"),
+        let told = |why: String| {
+            format!("the {len} bytes at {offset} that were read before cannot be read again: {why}")
         };
-        format!("the {len} bytes at {offset} that were read before cannot be read again: {why}")
+        match fault {
+            Fault::System(error) if is_of_medium(&error) => {
+                Unlike::Unreadable(told(error.to_string()))
+            }
+            Fault::System(error) => Unlike::Other(told(error.to_string())),
+            Fault::Short { got, .. } => Unlike::Other(told(format!("the read ended after {got}"))),
+        }
     })?;
     let found = Sample::of(*offset, &buffer).sha256;
     if found == *sha256 {
         return Ok(buffer);
     }
-    Err(format!(
+    Err(Unlike::Other(format!(
         "another medium: SHA-256 of {len} bytes at {offset}: expected {sha256}, found {found}"
-    ))
+    )))
 }
 
 /// Whether an error can be the medium's; any other says that the device is gone, or that something of this computer is wrong.

@@ -267,9 +267,6 @@ impl Job<'_> {
                 .map(|(.., sha256)| sha256.clone());
             files.push(file_json(out, name, sha256).map_err(at(&path))?);
         }
-        if self.is_raw_kept(found) {
-            files.push(file_json(out, RAW_FILE, None).map_err(at(&out.join(RAW_FILE)))?);
-        }
         let small = [MAP_FILE, blocks::GROUPS_FILE].map(str::to_owned);
         for name in small.into_iter().chain(device::names(out).map_err(at(out))?) {
             let path = out.join(&name);
@@ -277,13 +274,6 @@ impl Job<'_> {
             files.push(file_json(out, &name, Some(hex(&digest))).map_err(at(&path))?);
         }
         Ok(files)
-    }
-
-    /// Whether the raw file that the image was packed from stays beside it.
-    fn is_raw_kept(&self, found: &[Found]) -> bool {
-        let is_beside =
-            self.start.settings.format != Format::Raw && self.request.out.join(RAW_FILE).exists();
-        is_beside && (found.is_empty() || !self.start.settings.remove_raw)
     }
 
     fn record(

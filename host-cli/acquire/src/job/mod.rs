@@ -1,7 +1,7 @@
 //! One image from beginning to end: open, read, write, check, record; and again from wherever it was left.
 //!
-//! A sound medium goes straight into the image ([`straight`]). One that fails, or that is to be read in another order, goes into a raw
-//! file with a map first and is packed from there ([`rescued`]). In both cases [`finish`] ends the files, reads them back, and writes
+//! A sound medium goes straight into the image (`straight`). One that fails, or that is to be read in another order, goes into a raw
+//! file with a map first and is packed from there (`rescued`). In both cases `finish` ends the files, reads them back, and writes
 //! `image.json`. What was done is in the journal at every moment, so that a killed run goes on.
 
 mod device;
@@ -275,7 +275,10 @@ impl<'a> Job<'a> {
         let medium = Arc::clone(&opened.medium);
         start.check_same(&opened.identity)?;
         let mut samples = start.samples.clone();
-        samples.extend(straight::recent_samples(&request.out, start.media_bytes));
+        // The list of a pass over the raw file has zeros where the medium is unreadable.
+        if matches!(phase, Phase::Straight { .. }) {
+            samples.extend(straight::recent_samples(&request.out, start.media_bytes));
+        }
         medium.reconnect(&samples).map_err(|error| JobError::OtherSource(error.to_string()))?;
         let mut job = Self {
             request,

@@ -106,20 +106,12 @@ impl Job<'_> {
         self.enter(Step::Unpack, until, "what was packed before the medium failed")?;
         let request = self.request;
         let out = request.out.as_path();
-        for (index, folder) in folders(request).enumerate() {
-            let sink = ImageSink::open(folder, &self.start, checkpoint.sinks.get(index));
-            sink.and_then(close_at_checkpoint).map_err(at(folder))?;
-        }
-        let mut store = RawStore::open(out, self.start.media_bytes)?;
-        if self.start.settings.format != Format::Raw
-            && let Some(stop) = self.copy_finished(&mut store, until)?
+        // The map is written when everything is unpacked: a run that was killed after that only tidies up.
+        if !out.join(MAP_FILE).exists()
+            && let Some(stop) = self.unpack_into_raw(until, checkpoint)?
         {
             return Ok(stop);
         }
-        store.sync().map_err(at(out))?;
-        let mut map = Map::new(self.start.media_bytes);
-        map.mark(Extent::new(0, until), State::Finished);
-        self.save_map(&map)?;
         for (index, folder) in folders(request).enumerate() {
             clear_lists(folder)?;
             if index > 0 || self.start.settings.format != Format::Raw {
@@ -127,6 +119,29 @@ impl Job<'_> {
             }
         }
         Ok(Next::Phase(Phase::Rescue))
+    }
+
+    fn unpack_into_raw(
+        &self,
+        until: u64,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Next>, JobError> {
+        let out = self.request.out.as_path();
+        for (index, folder) in folders(self.request).enumerate() {
+            let sink = ImageSink::open(folder, &self.start, checkpoint.sinks.get(index));
+            sink.and_then(close_at_checkpoint).map_err(at(folder))?;
+        }
+        let mut store = RawStore::open(out, self.start.media_bytes)?;
+        if self.start.settings.format != Format::Raw
+            && let Some(stop) = self.copy_finished(&mut store, until)?
+        {
+            return Ok(Some(stop));
+        }
+        store.sync().map_err(at(out))?;
+        let mut map = Map::new(self.start.media_bytes);
+        map.mark(Extent::new(0, until), State::Finished);
+        self.save_map(&map)?;
+        Ok(None)
     }
 
     fn copy_finished(&self, store: &mut RawStore, until: u64) -> Result<Option<Next>, JobError> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Job, JobError, Next, at,
+    Job, JobError, MAP_FILE, Next, at,
     device::SharedGuard,
     folders,
     settings::Format,
@@ -100,6 +100,10 @@ impl Job<'_> {
             Some(checkpoint) => format!("goes on at byte {}", checkpoint.position),
         };
         self.enter(Step::Image, self.start.media_bytes, &why)?;
+        // A map is the last thing that a straight pass writes; one that is there is of a run that did not come to its end.
+        for folder in folders(self.request) {
+            remove_if_there(&folder.join(MAP_FILE))?;
+        }
         // What a run that stopped before its first checkpoint left is no beginning of anything.
         if checkpoint.is_none() {
             self.clear_straight()?;
@@ -225,13 +229,20 @@ impl Job<'_> {
 
 /// Removes the block list of an unfinished image: it is made anew over the raw file.
 pub(super) fn clear_lists(folder: &Path) -> Result<(), JobError> {
-    let gone = |result: io::Result<()>, path: &Path| match result {
+    let list = folder.join(blocks::FOLDER);
+    not_there_is_fine(std::fs::remove_dir_all(&list), &list)?;
+    remove_if_there(&folder.join(blocks::GROUPS_FILE))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), JobError> {
+    not_there_is_fine(std::fs::remove_file(path), path)
+}
+
+fn not_there_is_fine(result: io::Result<()>, path: &Path) -> Result<(), JobError> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),
-    };
-    let (list, groups) = (folder.join(blocks::FOLDER), folder.join(blocks::GROUPS_FILE));
-    gone(std::fs::remove_dir_all(&list), &list)?;
-    gone(std::fs::remove_file(&groups), &groups)
+    }
 }
 
 /// Removes the image files of an unfinished image.

@@ -1,7 +1,7 @@
 //! Imaging from our own write blocker: a session of the bridge from before the first read until the block list is whole.
 //!
 //! Facts: published requirements of the write blocker, section 4.3 (nonces and their order, checkpoints, what a break means), 4.4 (which
-//! megabytes are covered, A-4). [`keeper`] keeps the session in a thread of its own while the pass runs; [`conclude`] checks everything
+//! megabytes are covered, A-4). `keeper` keeps the session in a thread of its own while the pass runs; `conclude` checks everything
 //! offline at the end, as `bridge verify` does, and compares it with the block list. Whose key it is is not said here: that takes an
 //! enrolled key.
 
