@@ -160,7 +160,8 @@ fn a_restart_of_the_bridge_leaves_megabytes_without_a_digest() {
     let folder = place();
     let path = folder.path();
     let ran = image(path, "reset:12", &["--bridge", "--format", "raw"]).is(1);
-    assert!(ran.stderr.contains("the session broke off"), "{}", ran.stderr);
+    // How it shows depends on what the bridge was asked last.
+    assert!(ran.stderr.contains("has no digest of the bridge"), "{}", ran.stderr);
     let lines: Vec<_> = (0..16).map(|chunk| format!("block-{chunk:07} lost\n")).collect();
     assert_eq!(uncovered(path), lines.concat());
     let record = record(path);
