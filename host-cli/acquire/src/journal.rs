@@ -6,7 +6,7 @@
 //! has a line for each start, pause, loss and phase, which the record of the image tells in the end.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
@@ -20,6 +20,7 @@ pub const WORK: &str = ".daleel-work";
 const START: &str = "start.json";
 const CHECKPOINT: &str = "checkpoint.json";
 const EVENTS: &str = "events.jsonl";
+const LOCK: &str = "lock";
 /// Largest file of a journal that is read.
 const FILE_MAX: u64 = 16 << 20;
 /// Most lines of events that are read: one a second for two weeks.
@@ -109,6 +110,8 @@ pub enum Event {
 pub struct Journal {
     work: PathBuf,
     events: File,
+    /// Held as long as a run is at work in the folder.
+    lock: File,
 }
 
 /// Why a journal cannot be taken up.
@@ -150,6 +153,7 @@ impl Journal {
         let work = folder.join(WORK);
         let in_work = |error| JournalError::Io { path: work.clone(), error };
         fs::create_dir_all(&work).map_err(in_work)?;
+        let lock = lock(&work)?;
         let path = work.join(EVENTS);
         let events = OpenOptions::new()
             .append(true)
@@ -159,7 +163,7 @@ impl Journal {
         replace(&work.join(CHECKPOINT), phase)?;
         // Last: a journal without it was never begun.
         replace(&work.join(START), start)?;
-        Ok(Self { work, events })
+        Ok(Self { work, events, lock })
     }
 
     /// Takes up a journal: what was chosen once, and where it stands.
@@ -168,6 +172,7 @@ impl Journal {
     /// When it is not there or damaged.
     pub fn open<S: DeserializeOwned>(folder: &Path) -> Result<(Self, S, Phase), JournalError> {
         let work = folder.join(WORK);
+        let lock = lock(&work)?;
         let start = read_json(&work.join(START))?;
         let phase = read_json(&work.join(CHECKPOINT))?;
         let path = work.join(EVENTS);
@@ -175,7 +180,7 @@ impl Journal {
             .append(true)
             .open(&path)
             .map_err(|error| JournalError::Io { path, error })?;
-        Ok((Self { work, events }, start, phase))
+        Ok((Self { work, events, lock }, start, phase))
     }
 
     /// The working folder.
@@ -230,10 +235,23 @@ impl Journal {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(self) -> Result<(), JournalError> {
-        let Self { work, events } = self;
-        drop(events);
+        let Self { work, events, lock } = self;
+        drop((events, lock));
         fs::remove_dir_all(&work).map_err(|error| JournalError::Io { path: work, error })
     }
+}
+
+/// Keeps other runs out of the folder. The lock ends with the process, however that ends.
+fn lock(work: &Path) -> Result<File, JournalError> {
+    let path = work.join(LOCK);
+    let locked = File::create(&path).and_then(|file| match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other("another run is at work in this folder"))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    locked.map_err(|error| JournalError::Io { path, error })
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, JournalError> {
