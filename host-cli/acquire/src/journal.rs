@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::pipeline::Checkpoint;
+use crate::{pipeline::Checkpoint, raw::positioned::sync_folder};
 
 /// The working folder inside an image's folder.
 pub const WORK: &str = ".daleel-work";
@@ -283,12 +283,4 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     drop(file);
     fs::rename(&beside, path)?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
-
-/// Makes names in a folder durable, on systems where a folder can be synced.
-///
-/// # Errors
-/// When it cannot.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -11,6 +11,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
+pub use daleel_acquire::digest::hex;
 use daleel_media::Output;
 use sha2::{Digest, Sha256};
 
@@ -162,9 +163,4 @@ fn write_all(
         let _ = give.try_send(block);
     }
     file.flush()
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

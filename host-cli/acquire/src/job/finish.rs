@@ -23,8 +23,9 @@ use crate::{
         blocks::{self, BLOCK_BYTES, BlockDigest, BlockWriter, ListReader, file_digest},
         hex,
     },
-    journal::{Journal, replace_file, sync_folder},
+    journal::{Journal, replace_file},
     pipeline::PassError,
+    raw::positioned::sync_folder,
     record::{
         AcquisitionJson, BlocksJson, DigestJson, ExtentJson, FILE, FileJson, HolesJson, Host,
         ImageJson, MediumJson, ReadBackJson, SCHEMA, Scope, WriteBlocker, file_json, now,

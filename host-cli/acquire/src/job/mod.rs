@@ -227,8 +227,7 @@ impl<'a> Job<'a> {
         for folder in folders(request) {
             check_empty(folder)?;
         }
-        let mut opened = crate::devices::open(&request.source)?;
-        let guard = SharedGuard::new(opened.guard.take());
+        let opened = crate::devices::open(&request.source)?;
         let medium = Arc::clone(&opened.medium);
         let start = Start::new(request, &opened.identity, &medium)?;
         check_space(request, &start, &opened.identity)?;
@@ -238,18 +237,7 @@ impl<'a> Job<'a> {
         let log = Arc::new(Log::open(&request.out, false).map_err(at(&request.out))?);
         let phase = Phase::Straight { checkpoint: None };
         let journal = Journal::create(&request.out, &start, &phase)?;
-        let mut job = Self {
-            request,
-            start,
-            journal,
-            log,
-            medium,
-            opened,
-            guard,
-            watch,
-            helpers,
-            began: Instant::now(),
-        };
+        let mut job = Self::of(request, (start, journal), log, opened, watch, helpers);
         job.ask_device()?;
         job.announce(false)?;
         job.begin_blocker()?;
@@ -270,8 +258,7 @@ impl<'a> Job<'a> {
             return Err(JobError::Destination(text));
         }
         let log = Arc::new(Log::open(&request.out, true).map_err(at(&request.out))?);
-        let mut opened = crate::devices::open(&request.source)?;
-        let guard = SharedGuard::new(opened.guard.take());
+        let opened = crate::devices::open(&request.source)?;
         let medium = Arc::clone(&opened.medium);
         start.check_same(&opened.identity)?;
         let mut samples = start.samples.clone();
@@ -280,21 +267,24 @@ impl<'a> Job<'a> {
             samples.extend(straight::recent_samples(&request.out, start.media_bytes));
         }
         medium.reconnect(&samples).map_err(|error| JobError::OtherSource(error.to_string()))?;
-        let mut job = Self {
-            request,
-            start,
-            journal,
-            log,
-            medium,
-            opened,
-            guard,
-            watch,
-            helpers,
-            began: Instant::now(),
-        };
+        let mut job = Self::of(request, (start, journal), log, opened, watch, helpers);
         job.announce(true)?;
         job.begin_blocker()?;
         Ok((job, Some(phase)))
+    }
+
+    fn of(
+        request: &'a Request,
+        (start, journal): (Start, Journal),
+        log: Arc<Log>,
+        mut opened: Opened,
+        watch: &'a Watch,
+        helpers: Helpers<'a>,
+    ) -> Self {
+        let guard = SharedGuard::new(opened.guard.take());
+        let medium = Arc::clone(&opened.medium);
+        let began = Instant::now();
+        Self { request, start, journal, log, medium, opened, guard, watch, helpers, began }
     }
 
     fn announce(&mut self, resumed: bool) -> Result<(), JobError> {

@@ -12,6 +12,8 @@ use std::{
 
 use daleel_image::{MapError, RescueMap};
 
+use crate::raw::positioned::sync_folder;
+
 use super::map::Map;
 
 /// First words of a map written here.
@@ -98,7 +100,7 @@ impl Map {
         remove(&beside).map_err(of(&beside))?;
         self.write_new(&beside).map_err(of(&beside))?;
         fs::rename(&beside, path).map_err(of(path))?;
-        sync_folder(path).map_err(of(path))
+        sync_folder_of(path).map_err(of(path))
     }
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
@@ -144,13 +146,10 @@ fn refuse_foreign(path: &Path) -> Result<(), SaveError> {
     }
 }
 
-/// A rename is on the disk when its folder is; other systems than Unix do not open folders.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
+/// A rename is on the disk when its folder is.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder(folder.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
